@@ -23,6 +23,8 @@ SPIKE = 0.25
 CHUNK, BLOCK, CELLS = 512, 200, 2**25
 # Exchanges that the scale of each slice is taken from, and what two equal distances may differ by in float32.
 SCALING, ROUNDING = 200, 1e-4
+# The part of a slice that groups leave open, from which on it is measured.
+OPEN = 0.1
 # Parts of confidence that errors are compared within.
 FIFTHS = 5
 # Halves that the size of a slice is averaged over, overlap from which on two slices are one, and slices that may be listed.
@@ -428,9 +430,11 @@ def measured_excess(slices, errors, units, groups, *, seed):
         `Interval`; its width is that of one pair of halves.
     """
     measured = []
+    # Of a slice that is little else than a group, the excess over the same group is not known.
+    is_open = shares_within(slices, groups) > OPEN
     for split in range(SPLITS):
         first = halves(units, seed=derive_seed(seed, "halves", split))
-        pair = [_measure_other(slices, errors, units, groups, half) for half in (first, ~first) if half.any()]
+        pair = [_measure_other(slices, errors, units, groups, half, is_open) for half in (first, ~first) if half.any()]
         pair = np.array([row for row in pair if np.isfinite(row).all()]).reshape(-1, 3)
         if len(pair):
             measured.append([pair[:, 0].mean(), pair[:, 1].mean() / len(pair), pair[:, 2].sum()])
@@ -441,14 +445,14 @@ def measured_excess(slices, errors, units, groups, *, seed):
     return Interval(float(mean), float(mean - half_width), float(mean + half_width))
 
 
-def _measure_other(slices, errors, units, groups, chooses):
+def _measure_other(slices, errors, units, groups, chooses, is_open):
     """The slice that stands out most where `chooses` holds, measured on the other rows, as of `excess_of`."""
     best, furthest = None, -np.inf
     values, rows = errors[chooses][None], int(chooses.sum())
     for places, masks in _chunks(slices):
         masks = masks[:, chooses]
         count = masks.sum(axis=1)
-        usable = (count >= ROWS / 2) & (count <= rows - ROWS / 2)
+        usable = (count >= ROWS / 2) & (count <= rows - ROWS / 2) & is_open[places]
         if not usable.any():
             continue
         difference = _differences(values.astype("float32"), values.sum(axis=1), masks[usable])[0]

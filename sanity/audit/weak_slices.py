@@ -115,8 +115,8 @@ def doubted_labels(rows):
     Returns:
         bool [rows].
     """
-    given = rows.probabilities[np.arange(len(rows)), np.minimum(rows.labels, rows.logits.shape[1] - 1)]
-    return (rows.errors > 0) & (given < DOUBTED)
+    of_label = rows.probabilities[np.arange(len(rows)), np.minimum(rows.labels, rows.logits.shape[1] - 1)]
+    return (rows.errors > 0) & (of_label < DOUBTED)
 
 
 def find_weak_slices(slices, rows, *, alpha, seed, draws, tries=TRIES, beyond="label"):
