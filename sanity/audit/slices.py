@@ -232,11 +232,14 @@ def unit_strata(units, groups):
 class Exchange:
     """Errors that rows receive from other rows.
 
-    Groups differ in how often they are wrong: a class that is always told has no errors to give. Where a row receives the
-    error of another group, it is the one that has the same rank in the row's own group. Equal errors have ranks by chance.
+    Groups differ in how often they are wrong: a class that is always told has no errors to give. There are two ways to give the
+    error of another group. By its distance from the mean of its group, in deviations of the row's own: what is alike in a unit
+    stays alike, and the largest are larger. Or by its rank, where equal errors have ranks by chance: each group keeps the errors
+    that it had, and a unit becomes less alike. So exchanged errors are given by distance, or the null would be too narrow for
+    units with rows of several groups; errors that are moved down the file are given by rank, or it would alarm by itself.
 
     Args:
-        errors: float64 [rows].
+        errors: float64 [rows], less the mean of their group.
         groups: int [rows], from 0 on.
     """
 
@@ -246,9 +249,12 @@ class Exchange:
         self.ordered, self.starts = errors[order], np.cumsum(self.sizes) - self.sizes
         self.rank = np.empty(len(errors))
         self.rank[order] = (np.arange(len(errors)) - self.starts[groups[order]] + 0.5) / self.sizes[groups[order]]
+        self.spread = np.sqrt(np.bincount(groups, errors**2) / np.maximum(self.sizes, 1))[groups]
+        scaled = np.divide(errors, self.spread, out=np.zeros_like(errors), where=self.spread > 1e-12)
+        self.scaled = scaled / max(scaled.std(), 1e-300)
 
     def moved(self, order):
-        """Errors that rows of other groups may have given, less the mean of each group.
+        """Errors that rows of other groups may have given, by rank, less the mean of each group.
 
         Args:
             order: int [rows], the row whose error each row receives.
@@ -272,7 +278,10 @@ class Exchange:
         """
         strata = unit_strata(units, self.groups)
         for order in exchange_rows(units, draws, seed=seed, strata=strata):
-            yield self.moved(order) if strata is None else self.errors[order]
+            if strata is None:
+                yield centred_errors(self.scaled[order] * self.spread, self.groups)
+            else:
+                yield self.errors[order]
 
 
 @dataclass(frozen=True)
@@ -324,7 +333,10 @@ def search_slices(slices, errors, units, groups, *, draws, seed):
     scaling = excess_errors(slices, exchange.draws(units, SCALING, seed=derive_seed(seed, "scaling")))
     scale = Search(None, None, scaling.mean(axis=0), scaling.std(axis=0), np.empty(0))
     orders = exchange.draws(units, draws, seed=derive_seed(seed, "ranked"))
-    largest = [scale.scaled(excess_errors(slices, block)).max(axis=1) for block in _blocks(orders, BLOCK)]
+    largest = [
+        scale.scaled(excess_errors(slices, block)).max(axis=1)
+        for block in _blocks(orders, max(1, min(BLOCK, CELLS // (4 * len(slices)))))
+    ]
     distance = scale.scaled(excess_errors(slices, [errors]))[0]
     search = replace(scale, distance=distance, exchanged=np.sort(np.concatenate(largest)))
     return replace(search, p=np.where(np.isfinite(distance), search.p_of(distance), 1.0))

@@ -163,8 +163,9 @@ class _Tested:
         No bound is chosen by looking, since each holds for all views at once.
         """
         intervals = self.intervals
-        mean = intervals[self.order[0]].mean
-        return Interval(mean, max(row.low for row in intervals), max(row.high for row in intervals))
+        # The view that is off by most for certain; where none is, the one that stands out most.
+        furthest = max(self.order, key=lambda place: intervals[place].low)
+        return Interval(intervals[furthest].mean, max(row.low for row in intervals), max(row.high for row in intervals))
 
     @property
     def diagrams(self):
