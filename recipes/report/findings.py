@@ -258,6 +258,36 @@ FINDINGS = (
         "Of an audit: the effect is there, and smaller than the margin.",
     ),
     (
+        "WEAK CLUSTER BEYOND THE MARGIN",
+        "FAIL",
+        "Of an audit: the effect is there, and larger than the margin.",
+    ),
+    (
+        "WEAK CLUSTER OF UNCERTAIN SIZE",
+        "INCONCLUSIVE",
+        "Of an audit: the effect is there, and the margin lies inside its interval.",
+    ),
+    (
+        "WEAK CLUSTER WITHIN THE MARGIN",
+        "PASS",
+        "Of an audit: the effect is there, and smaller than the margin.",
+    ),
+    (
+        "MISCALIBRATION BEYOND THE MARGIN",
+        "FAIL",
+        "Of an audit: the effect is there, and larger than the margin.",
+    ),
+    (
+        "MISCALIBRATION OF UNCERTAIN SIZE",
+        "INCONCLUSIVE",
+        "Of an audit: the effect is there, and the margin lies inside its interval.",
+    ),
+    (
+        "MISCALIBRATION WITHIN THE MARGIN",
+        "PASS",
+        "Of an audit: the effect is there, and smaller than the margin.",
+    ),
+    (
         "NONE ABOVE THE MARGIN",
         "PASS",
         "Of an audit: nothing was found, and an effect of the margin's size would have been.",

@@ -67,3 +67,17 @@ def labels_gate(rows, fewest=30):
     if np.ptp(rows.errors[rows.labelled]) == 0:
         return Gate("errors differ", "failed", f"all {count} rows have the same error, so that none is weaker")
     return Gate("rows are labelled", "passed", f"{count} labelled rows")
+
+
+def answers_gate(rows):
+    """The network gave finite numbers.
+
+    Args:
+        rows: `Rows`.
+
+    Returns:
+        `Gate`.
+    """
+    count = int((~np.isfinite(rows.logits).all(axis=1)).sum())
+    words = f"{count:,} of {len(rows):,} answers are no finite numbers"
+    return Gate("answers are finite", "failed" if count else "passed", words)

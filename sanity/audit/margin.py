@@ -137,6 +137,8 @@ def _ruling(evidence, noun):
 def limit_finding(finding, planted, units):
     """NONE becomes NOT ENOUGH DATA where an effect of the margin's size would not have been found in 16 of 20 tries.
 
+    WITHIN becomes OF UNCERTAIN SIZE there: what is measured may be another, smaller effect than the one that is present.
+
     Args:
         finding: str.
         planted: bool [sizes, tries], of half the margin, the margin and twice the margin.
@@ -145,8 +147,8 @@ def limit_finding(finding, planted, units):
     Returns:
         str.
     """
-    if finding == NONE and (units < FEWEST_UNITS or not would_find(planted)):
-        return TOO_FEW
+    if finding in (NONE, WITHIN) and (units < FEWEST_UNITS or not would_find(planted)):
+        return TOO_FEW if finding == NONE else UNCERTAIN
     return finding
 
 

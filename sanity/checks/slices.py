@@ -7,8 +7,8 @@ it.
 
 import numpy as np
 
-from sanity.audit.copies import TRIES, list_copies, read_copies
-from sanity.audit.gates import labels_gate, units_gate
+from sanity.audit.copies import TRIES
+from sanity.audit.gates import answers_gate, labels_gate, units_gate
 from sanity.audit.margin import (
     BEYOND,
     NONE,
@@ -19,26 +19,13 @@ from sanity.audit.margin import (
     margin_words,
     register_margin_rule,
 )
-from sanity.audit.permutation import exchange_rows, rolled_rows
-from sanity.audit.slices import (
-    centred_errors,
-    distinct_slices,
-    label_strata,
-    list_slices,
-    measured_excess,
-    rows_needed,
-    search_slices,
-)
+from sanity.audit.slices import list_slices
+from sanity.audit.weak_slices import find_weak_slices
 from sanity.checks import checks
 from sanity.evidence import Evidence, Gate
 from sanity.ruling import About
-from sanity.seeds import derive_seed
 
 ALL = "groups of rows"
-# Excess error, and that of a regression in deviations of its error; share of rows of a planted slice.
-DELTA, DELTA_OF_NUMBERS, PLANTED = 0.1, 0.3, 0.05
-# Slices that are listed.
-LISTED = 10
 
 
 @checks.register(claim="data", question="failures")
@@ -50,48 +37,37 @@ def slices(subject, *, seed, draws=999, tries=TRIES, beyond="label"):
         seed: int.
         draws: int, exchanges of errors between units.
         tries: int, null copies, and planted ones of each size.
-        beyond: "label", so that a hard class is not found again, or "none".
+        beyond: "label", so that a hard class is not found again; "confidence", for the predicted class and its probability;
+            or "none".
 
     Returns:
         list of one `Evidence`, with the slices that stand out in its settings.
     """
     rows = subject.test.take(subject.test.labelled)
-    gates = (labels_gate(rows), units_gate(rows))
-    searched = list_slices(rows)
-    gates += (_slices_gate(searched),)
+    gates = (labels_gate(rows), answers_gate(rows), units_gate(rows))
+    if not any(gate.status == "failed" for gate in gates):
+        searched = list_slices(rows)
+        gates += (_slices_gate(searched),)
     if any(gate.status == "failed" for gate in gates):
         return [Evidence("slices", ALL, subject.title, subject.sizes, {}, gates)]
-    errors, strata = centred_errors(rows, beyond), label_strata(rows, beyond)
-    delta = DELTA_OF_NUMBERS if rows.is_regression else DELTA
-    search = search_slices(
-        searched,
-        errors,
-        rows.units,
-        draws=draws,
-        seed=derive_seed(seed, "exchanged"),
-        strata=strata,
-        copies=_copies(searched, rows, errors, strata, delta, seed, tries),
-    )
-    tried = read_copies(search.copies_p <= subject.alpha, tries)
-    effect = measured_excess(searched, errors, rows.units, seed=derive_seed(seed, "measured"))
-    shown = distinct_slices(searched, search, subject.alpha)[:LISTED]
+    weak = find_weak_slices(searched, rows, alpha=subject.alpha, seed=seed, draws=draws, tries=tries, beyond=beyond)
     return [
         margin_evidence(
             "slices",
             ALL,
             subject,
-            p=float(search.p.min()),
-            effect=effect,
-            tries=tried,
-            delta=delta,
-            why=_clauses(searched, shown, tried, delta, rows),
+            p=weak.p,
+            effect=weak.effect,
+            tries=weak.tries,
+            delta=weak.delta,
+            why=_clauses(weak),
             units=rows.unit_count,
             gates=gates,
-            samples={"members": searched.masks(shown) if shown else np.zeros((0, len(rows)), bool)},
+            samples={"members": weak.masks, "places": np.flatnonzero(subject.test.labelled)},
             settings={"seed": seed, "draws": draws, "tries": tries, "beyond": beyond},
-            needed=rows_needed(len(searched), errors.var(), delta, PLANTED),
+            needed=weak.needed,
             searched=len(searched),
-            tables={"Groups of rows with more errors": [_row(searched, search, rows, place) for place in shown]},
+            tables={"Groups of rows with more errors": weak.table()},
         )
     ]
 
@@ -101,67 +77,19 @@ def _slices_gate(searched):
     return Gate("groups to search", "passed" if len(searched) else "failed", words)
 
 
-def _row(searched, search, rows, place):
-    """A slice as it is listed: dict."""
-    mask = searched.masks([place])[0]
-    return {
-        "name": searched.name(place),
-        "rows": int(mask.sum()),
-        "error": float(rows.errors[mask].mean()),
-        "elsewhere": float(rows.errors[~mask].mean()),
-        "p": float(search.p[place]),
-    }
-
-
-def _clauses(searched, shown, tried, delta, rows):
+def _clauses(weak):
     """The clause of each finding: dict."""
-    groups, unit = f"{len(searched):,} groups of rows", " deviations" if rows.is_regression else ""
-    planted = tried.words(f"a group of {PLANTED:.0%} with {delta:+.2g}{unit}")
-    names = "; ".join(searched.name(place) for place in shown[:3])
-    more = f" and {len(shown) - 3} more" if len(shown) > 3 else ""
-    present = f"of {groups} searched, errors are more frequent in: {names}{more}"
+    names = "; ".join(weak.slices.name(place) for place in weak.shown[:3])
+    more = f" and {len(weak.shown) - 3} more" if len(weak.shown) > 3 else ""
+    searched = f"{len(weak.slices):,} groups of rows were searched"
+    present = f"{searched}. Errors are more frequent in: {names}{more}."
     return {
-        BEYOND: f"{present}; measured on rows that did not choose the group, by more than {delta:.2g}{unit}",
-        UNCERTAIN: f"{present}; whether by more than {delta:.2g}{unit} is open",
-        WITHIN: f"{present}; by less than {delta:.2g}{unit}",
-        NONE: f"of {groups} searched, none has errors above the rest by more than {delta:.2g}{unit}; {planted}",
-        TOO_FEW: f"of {groups} searched, none stands out, and an excess of {delta:.2g}{unit} is not ruled out; {planted}",
+        BEYOND: f"{present} On rows that did not choose the group, the excess is above {weak.excess}",
+        UNCERTAIN: f"{present} Whether the excess is above {weak.excess} is open",
+        WITHIN: f"{present} On rows that did not choose the group, the excess is below {weak.excess}",
+        NONE: f"{searched}, and none has errors above the rest by more than {weak.excess}. Planted, {weak.planted}",
+        TOO_FEW: f"{searched}, and none stands out. An excess of {weak.excess} is not ruled out. Planted, {weak.planted}",
     }
-
-
-def _copies(searched, rows, errors, strata, delta, seed, tries):
-    """Errors rolled down the file, and exchanged ones with some more errors in one slice: list of float64 [rows]."""
-
-    def exchanged(copy_seed):
-        return errors[next(iter(exchange_rows(rows.units, 1, seed=copy_seed, strata=strata)))]
-
-    def rolled(copy_seed):
-        return errors[rolled_rows(rows.units, seed=copy_seed)]
-
-    def plant(size, copy_seed):
-        rng = np.random.default_rng(derive_seed(copy_seed, "slice"))
-        return exchanged(copy_seed) + _added(_mask_of_share(searched, rng), size * delta, rows, rng)
-
-    return list_copies(rolled, plant, seed=derive_seed(seed, "copies"), tries=tries)
-
-
-def _mask_of_share(searched, rng):
-    """A slice of about the planted share, drawn among the ten nearest: bool [rows]."""
-    shares = np.concatenate(
-        [
-            searched.masks(np.arange(start, min(start + 512, len(searched)))).mean(axis=1)
-            for start in range(0, len(searched), 512)
-        ]
-    )
-    nearest = np.argsort(np.abs(np.log(shares / PLANTED)), kind="stable")[:10]
-    return searched.masks([rng.choice(nearest)])[0]
-
-
-def _added(mask, size, rows, rng):
-    """What raises the mean of a slice by so much, in whole errors: float64 [rows]. Of a regression each row's error grows."""
-    if rows.is_regression:
-        return np.where(mask, size, 0.0)
-    return np.where(mask & (rng.random(len(mask)) < size), 1.0, 0.0)
 
 
 register_margin_rule(
