@@ -42,11 +42,17 @@ class Encoded:
         values = (self.values - np.nanmean(self.values, axis=0)) / _deviations(self.values)
         return np.clip(np.nan_to_num(values), -CUT, CUT).astype("float32")
 
-    def reference(self):
-        """The rows of the reference alone, with the columns that vary there: `Encoded`."""
-        kept = ~self.is_current
+    def take(self, rows):
+        """Some of the rows, with the columns that vary there.
+
+        Args:
+            rows: int or bool [rows].
+
+        Returns:
+            `Encoded`.
+        """
         return without_constants(
-            Encoded(self.names, self.owners, self.values[kept], self.is_current[kept], self.units[kept], {})
+            Encoded(self.names, self.owners, self.values[rows], self.is_current[rows], self.units[rows], {})
         )
 
     def with_sides(self, is_current):
@@ -150,7 +156,9 @@ def _number(name, values):
 
 def _category(name, words):
     """One column for each frequent level, one for the rare ones, and one for missing cells."""
-    levels, places, counts = np.unique(np.asarray(words, dtype=object).astype(str), return_inverse=True, return_counts=True)
+    levels, places, counts = np.unique(
+        np.asarray(words, dtype=object).astype(str), return_inverse=True, return_counts=True
+    )
     frequent = [place for place in range(len(levels)) if counts[place] >= FREQUENT and levels[place]]
     parts = [(f"{name} = {levels[place]}", name, (places == place).astype("float64")) for place in frequent]
     rare = ~np.isin(places, frequent) & (levels[places] != "")
@@ -227,6 +235,8 @@ def new_levels(reference, current):
     for column in reference.columns:
         if column.is_category and column.name in known:
             before = set(_words(column))
-            share = float(np.mean([word not in before and word != "" for word in _words(current.column(column.name))] or [0]))
+            share = float(
+                np.mean([word not in before and word != "" for word in _words(current.column(column.name))] or [0])
+            )
             shares |= {column.name: share} if share else {}
     return shares

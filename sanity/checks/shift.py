@@ -98,7 +98,7 @@ def _measure(subject, name, encoded, gates, seed, draws, tries):
     sides, columns, amounts = _planted_sides(eyes, tries, seed)
     sight = eyes.look(draws, copies=sides)
     planted = planted_statistics(eyes, sight, sides, columns, amounts, seed=seed)
-    reference = encoded.reference()
+    reference = encoded.take(~encoded.is_current)
     null, margins = _look_at_reference(subject, reference, min(draws, DRAWS_OF_COPIES), tries, seed)
     tried = read_copies(np.concatenate([null, _alarms(planted, sight.statistics[1:], subject.alpha)]), tries)
     effect, linear = drift_size(eyes, 1 - subject.alpha)
@@ -140,10 +140,8 @@ def _look_at_reference(subject, reference, draws, tries, seed):
     """Alarms on runs of neighbouring units of the reference, and how far its blocks of time differ."""
     if not reference.names:
         return np.zeros(tries, bool), None
-    count = len(np.unique(reference.units)) / (subject.current.unit_count + subject.test.unit_count)
-    runs = runs_of_units(
-        reference.units, subject.test.times, min(1 - count, 0.5), seed=derive_seed(seed, "runs"), count=tries
-    )
+    share = min(subject.current.unit_count / (subject.current.unit_count + subject.test.unit_count), 0.5)
+    runs = runs_of_units(reference.units, subject.test.times, share, seed=derive_seed(seed, "runs"), count=tries)
     eyes = Eyes(reference.with_sides(runs[0]), seed=derive_seed(seed, "reference"), by_side=False)
     sight = eyes.look(draws, copies=runs)
     return _alarms(sight.copies, sight.statistics[1:], subject.alpha), block_margins(eyes, subject.test.times)

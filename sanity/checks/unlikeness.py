@@ -1,0 +1,199 @@
+"""Unlikeness: which current rows lie far from all rows of the reference?
+
+The distance to the fifth neighbour among activations (Sun et al. 2022, https://arxiv.org/abs/2204.06507), or among standardized
+columns, is compared with that of reference rows that were held out. A row that is flagged need not be wrong.
+"""
+
+import numpy as np
+
+from sanity.audit.copies import SIZES, TRIES, Tries
+from sanity.audit.drift import runs_of_units
+from sanity.audit.encoding import encode_features, encode_inputs
+from sanity.audit.neighbours import RATE, conformal_p, flag_rows, neighbour_distances
+from sanity.checks import checks
+from sanity.checks.shift import comparison_gates
+from sanity.evidence import Evidence, Gate
+from sanity.ruling import About, Ruling, rules
+from sanity.seeds import derive_seed
+from sanity.statistics import group_interval, wilson_interval, without_interval
+
+UNLIKE, NONE = "UNLIKE THE REFERENCE", "NO ROW STANDS OUT"
+# Fewest rows of a set, flagged rows that are listed, share of planted rows, and deviations by which they move.
+ROWS, LISTED, PLANTED, MOVED = 60, 20, 0.05, 3.0
+
+
+@checks.register(claim="data", question="shift")
+def unlikeness(subject, *, seed, tries=TRIES):
+    """Which current rows lie far from all rows of the reference?
+
+    Args:
+        subject: `sanity.audit.rows.AuditSubject`.
+        seed: int.
+        tries: int, null copies, and planted ones of each size.
+
+    Returns:
+        list of one `Evidence`.
+    """
+    gates = comparison_gates(subject, ROWS)
+    passed = all(gate.status == "passed" for gate in gates)
+    encoded, name = _encode(subject) if passed else (None, "inputs")
+    if passed and not encoded.names:
+        gates += (Gate("columns to compare", "failed", "all columns are constant or left out"),)
+    if any(gate.status != "passed" for gate in gates):
+        return [Evidence("unlikeness", name, subject.title, subject.sizes, {}, gates)]
+    standard, is_current = _by_reference(encoded), encoded.is_current
+    distances = neighbour_distances(
+        standard[~is_current], encoded.units[~is_current], standard[is_current], seed=derive_seed(seed, "halves")
+    )
+    p = distances.p
+    flagged = flag_rows(p)
+    tried = _tried(subject, standard[~is_current], encoded.units[~is_current], seed, tries)
+    return [
+        Evidence(
+            "unlikeness",
+            name,
+            subject.title,
+            {**subject.sizes, "current": len(p), "units": min(subject.test.unit_count, subject.current.unit_count)},
+            {"flagged": flagged, "row_p": p, "null": tried.null, "planted": tried.planted},
+            (*gates, tried.gate),
+            settings={
+                "seed": seed,
+                "tries": tries,
+                "rate": RATE,
+                "why": _clauses(name, flagged, tried),
+                "also": (),
+                "tables": _tables(subject.current, flagged, distances.others, p, seed),
+            },
+        )
+    ]
+
+
+def _encode(subject):
+    features = encode_features(subject.test, subject.current)
+    if features is not None and features.names:
+        return features, "features"
+    return encode_inputs(subject.test, subject.current), "inputs"
+
+
+def _by_reference(encoded):
+    """Columns in deviations of the reference, neither cut nor scaled by rows that stand out: float64 [rows, columns]."""
+    values = encoded.values
+    reference = values[~encoded.is_current]
+    known = np.isfinite(reference).sum(axis=0) > 0
+    values, reference = values[:, known], reference[:, known]
+    centre, deviation = np.nanmean(reference, axis=0), np.nanstd(reference, axis=0)
+    pooled = np.nanstd(values, axis=0)
+    scaled = (values - centre) / np.where(deviation > 1e-6 * pooled, deviation, np.maximum(pooled, 1e-300))
+    return np.nan_to_num(scaled, nan=0.0, posinf=1e6, neginf=-1e6)
+
+
+def _tried(subject, reference, units, seed, tries):
+    """Whether any row of a run of the reference is flagged, and whether planted rows are.
+
+    One split of the reference into halves serves all copies: each is flagged among held-out rows outside it.
+    """
+    distances = neighbour_distances(reference, units, reference, seed=derive_seed(seed, "copies"))
+    held_out, times = distances.is_held_out, subject.test.times
+    runs = runs_of_units(
+        units[held_out],
+        None if times is None else times[held_out],
+        0.5,
+        seed=derive_seed(seed, "runs"),
+        count=tries,
+    )
+    null = np.array([_flags(distances.held_out[~run], distances.held_out[run], subject.alpha) for run in runs])
+    planted = np.zeros((len(SIZES), tries), bool)
+    for row, size in enumerate(SIZES):
+        for number in range(tries):
+            rng = np.random.default_rng(derive_seed(seed, f"planted {size}", number))
+            planted[row, number] = _finds(reference, units, held_out, size * MOVED, subject.alpha, rng, seed)
+    return Tries(null, planted)
+
+
+def _flags(held_out, others, alpha):
+    """Whether any row is flagged at a rate of false flags that is the level of an alarm: bool."""
+    return bool(flag_rows(conformal_p(held_out, others), alpha).any())
+
+
+def _finds(reference, units, held_out, moved, alpha, rng, seed):
+    """Whether any of a few held-out rows is flagged that moved by so many deviations in a random direction: bool."""
+    places = np.flatnonzero(held_out)
+    current = rng.random(len(places)) < 0.5
+    count = max(int(round(PLANTED * current.sum())), 1)
+    rows = reference[places[current]][:count]
+    direction = rng.standard_normal(reference.shape[1])
+    # As far as a row that lies this many deviations out in every column.
+    rows = rows + direction / np.linalg.norm(direction) * moved * np.sqrt(reference.shape[1])
+    distances = neighbour_distances(reference, units, rows, seed=derive_seed(seed, "copies"))
+    others = np.concatenate([distances.others, distances.held_out[current][count:]])
+    return bool(flag_rows(conformal_p(distances.held_out[~current], others), alpha)[:count].any())
+
+
+def _clauses(name, flagged, tried):
+    words = tried.words(f"{PLANTED:.0%} of rows moved by {MOVED:.0f} deviations")
+    count = int(flagged.sum())
+    return {
+        UNLIKE: f"{count:,} of {len(flagged):,} current rows lie farther from the reference than held-out rows do, by their {name}",
+        NONE: f"no current row lies farther from the reference than held-out rows do, by its {name}; {words}",
+    }
+
+
+def _tables(current, flagged, distances, p, seed):
+    """The rows that lie furthest, and the errors among flagged rows and others: dict."""
+    order = np.argsort(-distances, kind="stable")
+    furthest = [
+        {"row": int(row), "distance": float(distances[row]), "p": float(p[row])} for row in order if flagged[row]
+    ]
+    tables = {"Rows unlike the reference": furthest[:LISTED]} if furthest else {}
+    known = current.labelled if current.logits is not None else np.zeros(len(current), bool)
+    if known.any():
+        groups = (("flagged", flagged & known), ("not flagged", ~flagged & known))
+        tables["Errors among them"] = [_errors(current, name, rows, seed) for name, rows in groups if rows.any()]
+    return tables
+
+
+def _errors(current, name, rows, seed):
+    errors, units = current.errors[rows], current.units[rows]
+    single = len(np.unique(units)) == len(units) and not current.is_regression
+    if single:
+        interval = wilson_interval(int(errors.sum()), len(errors))
+    else:
+        interval = group_interval(errors, np.unique(units, return_inverse=True)[1], seed=derive_seed(seed, name))
+    return {"name": name, "rows": int(rows.sum()), "error": interval.mean, "low": interval.low, "high": interval.high}
+
+
+def unlikeness_rule(family, margins, seed):
+    """How many rows stand out, which neither passes nor fails."""
+    return [_ruling(evidence) for evidence in family]
+
+
+def _ruling(evidence):
+    flagged = evidence.samples["flagged"]
+    finding = UNLIKE if flagged.any() else NONE
+    share = wilson_interval(int(flagged.sum()), len(flagged)) if len(flagged) else without_interval()
+    return Ruling(
+        "INCONCLUSIVE",
+        finding,
+        share,
+        without_interval(),
+        without_interval(),
+        why=evidence.settings["why"][finding],
+        also=tuple(evidence.settings["also"]),
+    )
+
+
+rules.register(
+    unlikeness_rule,
+    name="unlikeness",
+    about=About(
+        "Rows are like the reference",
+        "share of rows that stand out",
+        {UNLIKE: "{why}", NONE: "{why}"},
+        number="current rows",
+        similarity="distance to the fifth neighbour in one half of the reference, among distances of the other half; Benjamini-Hochberg at .10",
+        sampled=False,
+        better="lower",
+        counted={"rows": "reference rows", "current": "current rows"},
+        cannot="Cannot conclude: that flagged rows are wrong, or that others are right. One flag in ten is expected to be chance.",
+    ),
+)
