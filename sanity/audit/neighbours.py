@@ -11,7 +11,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from sanity.audit.permutation import halves
 
-# Which neighbour a distance is measured to, rows that are searched, and the rate of false flags among flags.
+# Which neighbour a distance is measured to, rows of each half that are looked at, and the rate of false flags among flags.
 NEIGHBOUR, MOST_ROWS, RATE = 5, 20_000, 0.1
 
 
@@ -22,7 +22,7 @@ class Distances:
     Args:
         held_out: float64 [held-out rows].
         others: float64 [rows].
-        is_held_out: bool [reference rows].
+        is_held_out: bool [reference rows], those that were held out and, of very many, drawn.
     """
 
     held_out: np.ndarray
@@ -61,13 +61,20 @@ def neighbour_distances(reference, units, others, *, seed):
     Returns:
         `Distances`.
     """
-    searched = halves(units, seed=seed)
-    held_out = ~searched
-    rows = reference[searched]
-    if len(rows) > MOST_ROWS:
-        rows = rows[np.random.default_rng(seed).choice(len(rows), MOST_ROWS, replace=False)]
-    index = NearestNeighbors(n_neighbors=min(NEIGHBOUR, len(rows))).fit(rows)
+    first = halves(units, seed=seed)
+    searched, held_out = (_some(half, seed) for half in (first, ~first))
+    index = NearestNeighbors(n_neighbors=min(NEIGHBOUR, int(searched.sum()))).fit(reference[searched])
     return Distances(_furthest(index, reference[held_out]), _furthest(index, others), held_out)
+
+
+def _some(rows, seed):
+    """The rows of a mask, or as many as are searched: bool [rows]."""
+    places = np.flatnonzero(rows)
+    if len(places) <= MOST_ROWS:
+        return rows
+    kept = np.zeros(len(rows), bool)
+    kept[np.random.default_rng(seed).choice(places, MOST_ROWS, replace=False)] = True
+    return kept
 
 
 def _furthest(index, rows):

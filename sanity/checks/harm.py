@@ -220,7 +220,7 @@ def _both_sides(is_current):
     return min(is_current.sum(), (~is_current).sum()) >= ROWS
 
 
-def harm_rule(family, margins, seed):
+def _harm_rule(family, margins, seed):
     """Whether errors rose, with labels; without labels harm is unknown."""
     return [_ruling(evidence) for evidence in family]
 
@@ -257,7 +257,7 @@ def _decide(evidence, effect):
 
 
 rules.register(
-    harm_rule,
+    _harm_rule,
     name="harm",
     about=About(
         "Errors did not rise",

@@ -162,8 +162,8 @@ def _order_gate(tried):
 
 def _column_margins(margins, reference, encoded):
     """The margin of the distance of each column: float64 [columns]."""
-    own = dict(zip(reference.names, margins[1])) if margins else {}
-    return np.array([max(COLUMN_DELTA, own.get(name, 0.0)) for name in encoded.names])
+    by_name = dict(zip(reference.names, margins[1])) if margins else {}
+    return np.array([max(COLUMN_DELTA, by_name.get(name, 0.0)) for name in encoded.names])
 
 
 def _tables(subject, name, eyes, sight, margins, draws, seed):

@@ -18,8 +18,8 @@ from sanity.seeds import derive_seed
 from sanity.statistics import group_interval, wilson_interval, without_interval
 
 UNLIKE, NONE = "UNLIKE THE REFERENCE", "NO ROW STANDS OUT"
-# Fewest rows of a set, flagged rows that are listed, share of planted rows, and deviations by which they move.
-ROWS, LISTED, PLANTED, MOVED = 60, 20, 0.05, 3.0
+# Fewest rows of a set, flagged rows that are listed, share and number of planted rows, and deviations by which they move.
+ROWS, LISTED, PLANTED, MOST_PLANTED, MOVED = 60, 20, 0.05, 200, 3.0
 
 
 @checks.register(claim="data", question="shift")
@@ -47,7 +47,7 @@ def unlikeness(subject, *, seed, tries=TRIES):
     )
     p = distances.p
     flagged = flag_rows(p)
-    tried = _tried(subject, standard[~is_current], encoded.units[~is_current], seed, tries)
+    tried = _tried(subject, standard[~is_current], encoded.units[~is_current], distances, seed, tries)
     return [
         Evidence(
             "unlikeness",
@@ -87,46 +87,31 @@ def _by_reference(encoded):
     return np.nan_to_num(scaled, nan=0.0, posinf=1e6, neginf=-1e6)
 
 
-def _tried(subject, reference, units, seed, tries):
-    """Whether any row of a run of the reference is flagged, and whether planted rows are.
-
-    One split of the reference into halves serves all copies: each is flagged among held-out rows outside it.
-    """
-    distances = neighbour_distances(reference, units, reference, seed=derive_seed(seed, "copies"))
-    held_out, times = distances.is_held_out, subject.test.times
-    runs = runs_of_units(
-        units[held_out],
-        None if times is None else times[held_out],
-        0.5,
-        seed=derive_seed(seed, "runs"),
-        count=tries,
-    )
-    null = np.array([_flags(distances.held_out[~run], distances.held_out[run], subject.alpha) for run in runs])
-    planted = np.zeros((len(SIZES), tries), bool)
-    for row, size in enumerate(SIZES):
-        for number in range(tries):
-            rng = np.random.default_rng(derive_seed(seed, f"planted {size}", number))
-            planted[row, number] = _finds(reference, units, held_out, size * MOVED, subject.alpha, rng, seed)
-    return Tries(null, planted)
+def _tried(subject, reference, units, distances, seed, tries):
+    """Whether any row of a run of the reference is flagged, and whether planted rows among the current ones are."""
+    held_out, times = np.flatnonzero(distances.is_held_out), subject.test.times
+    order = None if times is None else times[held_out]
+    runs = runs_of_units(units[held_out], order, 0.5, seed=derive_seed(seed, "runs"), count=tries)
+    far = distances.held_out
+    null = np.array([flag_rows(conformal_p(far[~run], far[run]), subject.alpha).any() for run in runs], bool)
+    planted = _planted_p(reference, units, distances, seed, tries)
+    rest = distances.p
+    finds = [flag_rows(np.concatenate([p, rest[min(len(p), len(rest) - 1) :]]))[: len(p)].any() for p in planted]
+    return Tries(null, np.array(finds, bool).reshape(len(SIZES), tries))
 
 
-def _flags(held_out, others, alpha):
-    """Whether any row is flagged at a rate of false flags that is the level of an alarm: bool."""
-    return bool(flag_rows(conformal_p(held_out, others), alpha).any())
-
-
-def _finds(reference, units, held_out, moved, alpha, rng, seed):
-    """Whether any of a few held-out rows is flagged that moved by so many deviations in a random direction: bool."""
-    places = np.flatnonzero(held_out)
-    current = rng.random(len(places)) < 0.5
-    count = max(int(round(PLANTED * current.sum())), 1)
-    rows = reference[places[current]][:count]
-    direction = rng.standard_normal(reference.shape[1])
-    # As far as a row that lies this many deviations out in every column.
-    rows = rows + direction / np.linalg.norm(direction) * moved * np.sqrt(reference.shape[1])
-    distances = neighbour_distances(reference, units, rows, seed=derive_seed(seed, "copies"))
-    others = np.concatenate([distances.others, distances.held_out[current][count:]])
-    return bool(flag_rows(conformal_p(distances.held_out[~current], others), alpha)[:count].any())
+def _planted_p(reference, units, distances, seed, tries):
+    """p of rows of the reference that moved in a random direction, for each size and try: float64 [copies, rows]."""
+    rng = np.random.default_rng(derive_seed(seed, "planted"))
+    count = int(np.clip(round(PLANTED * len(distances.others)), 1, MOST_PLANTED))
+    sizes = np.repeat(SIZES, tries)
+    places = rng.choice(np.flatnonzero(distances.is_held_out), (len(sizes), count))
+    directions = rng.standard_normal((len(sizes), 1, reference.shape[1]))
+    # As far as a row that lies so many deviations out in every column.
+    directions *= np.sqrt(reference.shape[1]) / np.linalg.norm(directions, axis=2, keepdims=True)
+    moved = reference[places] + MOVED * sizes[:, None, None] * directions
+    far = neighbour_distances(reference, units, moved.reshape(-1, reference.shape[1]), seed=derive_seed(seed, "halves"))
+    return far.p.reshape(len(sizes), count)
 
 
 def _clauses(name, flagged, tried):
@@ -162,7 +147,7 @@ def _errors(current, name, rows, seed):
     return {"name": name, "rows": int(rows.sum()), "error": interval.mean, "low": interval.low, "high": interval.high}
 
 
-def unlikeness_rule(family, margins, seed):
+def _unlikeness_rule(family, margins, seed):
     """How many rows stand out, which neither passes nor fails."""
     return [_ruling(evidence) for evidence in family]
 
@@ -183,7 +168,7 @@ def _ruling(evidence):
 
 
 rules.register(
-    unlikeness_rule,
+    _unlikeness_rule,
     name="unlikeness",
     about=About(
         "Rows are like the reference",
