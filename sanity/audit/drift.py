@@ -12,7 +12,7 @@ from scipy import stats
 
 from sanity.audit.encoding import CUT
 from sanity.audit.eyes import PENALTY_OF_PRODUCTS, Ridge, Steps, unit_folds
-from sanity.audit.permutation import min_p
+from sanity.audit.permutation import draw_sides, min_p
 from sanity.seeds import derive_seed
 from sanity.statistics import Interval
 
@@ -20,8 +20,8 @@ from sanity.statistics import Interval
 BLOCKS, MOST_BLOCKS, BLOCK_ROWS = 8, 12, 50
 # The part of blocks of the reference that a margin lies above.
 QUANTILE = 0.9
-# Rows that windows of time look at.
-WINDOW_ROWS = 20_000
+# Blocks of neighbouring units that are dealt, deals that say how far blocks of time differ by chance, and rows that windows of time look at.
+DEALT_BLOCKS, DEALS, WINDOW_ROWS = 40, 20, 20_000
 
 
 @dataclass(frozen=True)
@@ -188,15 +188,23 @@ def block_margins(eyes, times):
         times: float64 [rows], or None.
 
     Returns:
-        (float, float64 [columns]), the area under the curve less a half and the distances that one block in ten exceeds; or
-        None for fewer than eight blocks.
+        (float, float64 [columns]), the area under the curve less a half that one block in ten exceeds, and the distances beyond
+        those of chance; or None for fewer than eight blocks.
     """
     blocks = time_blocks(times, eyes.encoded.units)
     if blocks is None or blocks.max() + 1 < BLOCKS:
         return None
     sides = blocks == np.arange(blocks.max() + 1)[:, None]
     columns, _, others = eyes.measure(sides)
-    return float(np.quantile(others[:, 1] - 0.5, QUANTILE)), np.quantile(columns, QUANTILE, axis=0)
+    chance = [_chance_distances(eyes, side, number) for number, side in enumerate(sides)]
+    excess = np.quantile(columns - np.stack(chance), QUANTILE, axis=0)
+    return float(np.quantile(others[:, 1] - 0.5, QUANTILE)), np.maximum(excess, 0.0)
+
+
+def _chance_distances(eyes, side, number):
+    """The mean distance of each column when units are dealt to sides of these sizes: few rows differ a lot by chance."""
+    seed = derive_seed(eyes.seed, "chance", number)
+    return eyes.measure(draw_sides(eyes.encoded.units, side, DEALS, seed=seed)[1:])[0].mean(axis=0)
 
 
 @dataclass(frozen=True)
@@ -290,15 +298,16 @@ def _seen_of(eyes, rows, dealt, window):
     return np.stack([largest, (difference * np.linalg.solve(gram, difference)).sum(axis=0)], axis=1)
 
 
-def runs_of_units(units, times, share, *, seed, count):
-    """Sides on which a run of neighbouring units stands against the rest, as a later time stands against an earlier one.
+def deal_blocks(units, times, share, *, seed, count):
+    """Sides to which blocks of neighbouring units are dealt at random.
 
-    Rows that belong together though no unit says so are in one run, which sides that are dealt at random do not keep.
+    Rows that belong together though no unit says so are in one block, which sides that are dealt by unit do not keep. Sides of
+    one run against the rest would overlap, and five alarms of twenty were then no rarity.
 
     Args:
         units: int [rows].
         times: float64 [rows], by which units are ordered; None: as they stand in the file.
-        share: float, of the units in a run.
+        share: float, of the blocks on the current side.
         seed: int.
         count: int.
 
@@ -307,12 +316,15 @@ def runs_of_units(units, times, share, *, seed, count):
     """
     numbers, counts = np.unique(units, return_inverse=True, return_counts=True)[1:]
     values = np.arange(len(units), dtype="float64") if times is None else times
-    order = np.argsort(np.bincount(numbers, values) / counts, kind="stable")
-    rank = np.empty(len(order), int)
+    order, rng = np.argsort(np.bincount(numbers, values) / counts, kind="stable"), np.random.default_rng(seed)
+    rank, blocks = np.empty(len(order), int), min(DEALT_BLOCKS, len(order))
     rank[order] = np.arange(len(order))
-    length = min(max(int(round(share * len(order))), 1), max(len(order) - 1, 1))
-    offsets = np.random.default_rng(seed).integers(len(order), size=count)
-    return np.stack([((rank - offset) % len(order) < length)[numbers] for offset in offsets])
+    length = min(max(int(round(share * blocks)), 1), max(blocks - 1, 1))
+    sides = np.empty((count, len(units)), bool)
+    for side in sides:
+        place = (rank + rng.integers(len(order))) % len(order) * blocks // len(order)
+        side[:] = np.isin(place, rng.permutation(blocks)[:length])[numbers]
+    return sides
 
 
 def planted_statistics(eyes, sight, sides, columns, size, *, seed):

@@ -184,8 +184,14 @@ class Energy:
             return 0.0
         rest = self.standard[~side]
         before, after = (np.sqrt(_squared(rows[side], rest)).mean(dtype="float64") for rows in (self.standard, moved))
-        within = np.sqrt(_squared(moved[side], moved[side])).mean(dtype="float64")
-        return float(2 * (after - before) - within + np.sqrt(_squared(self.standard[side], self.standard[side])).mean())
+        change = moved[side] - self.standard[side]
+        if change.std(axis=0).max() < 0.01 * np.abs(change).max():
+            # All rows moved alike, but for a few that were cut.
+            return float(2 * (after - before))
+        within, earlier = (
+            np.sqrt(_squared(rows, rows)).mean(dtype="float64") for rows in (moved[side], self.standard[side])
+        )
+        return float(2 * (after - before) - within + earlier)
 
 
 def _squared(first, second):

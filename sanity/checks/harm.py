@@ -7,7 +7,7 @@ meaning: then two estimates are shown with what they rest on, and nothing passes
 import numpy as np
 
 from sanity.audit.copies import TRIES, list_copies, read_copies
-from sanity.audit.drift import runs_of_units
+from sanity.audit.drift import deal_blocks
 from sanity.audit.encoding import encode_features, encode_inputs
 from sanity.audit.eyes import Eyes
 from sanity.audit.gates import labels_gate
@@ -96,12 +96,12 @@ def _measured(subject, reference, current, gates, delta, seed, tries):
 
 
 def _tried(subject, reference, current, delta, seed, tries):
-    """Whether errors "rose" in runs of neighbouring units of the reference, and on sides dealt at random with more errors."""
+    """Whether errors "rose" in blocks of neighbouring units of the reference, and on sides dealt at random with more errors."""
     errors = np.concatenate([reference.errors, current.errors])
     units = np.concatenate([reference.units, current.units + reference.units.max() + 1])
     is_current = np.arange(len(errors)) >= len(reference)
     share = min(current.unit_count / (current.unit_count + reference.unit_count), 0.5)
-    runs = runs_of_units(reference.units, reference.times, share, seed=derive_seed(seed, "runs"), count=tries)
+    dealt = deal_blocks(reference.units, reference.times, share, seed=derive_seed(seed, "blocks"), count=tries)
 
     def rises(values, numbers, side):
         level = 1 - subject.alpha
@@ -111,7 +111,7 @@ def _tried(subject, reference, current, delta, seed, tries):
         side = draw_sides(units, is_current, 1, seed=copy_seed)[1]
         return _with_more(errors, side, size * delta, reference.is_regression, copy_seed), units, side
 
-    rest = iter(runs)
+    rest = iter(dealt)
     copies = list_copies(
         lambda copy_seed: (reference.errors, reference.units, next(rest)), plant, seed=seed, tries=tries
     )

@@ -13,10 +13,10 @@ from sanity.audit.copies import SIZES, TRIES, read_copies
 from sanity.audit.drift import (
     block_margins,
     column_gaps,
+    deal_blocks,
     drift_size,
     look_at_windows,
     planted_statistics,
-    runs_of_units,
 )
 from sanity.audit.encoding import encode_features, encode_inputs, encode_predictions, new_levels
 from sanity.audit.eyes import CLASSIFIER_ROWS, ENERGY_ROWS, EYES, Eyes
@@ -137,13 +137,13 @@ def _planted_sides(eyes, tries, seed):
 
 
 def _look_at_reference(subject, reference, draws, tries, seed):
-    """Alarms on runs of neighbouring units of the reference, and how far its blocks of time differ."""
+    """Alarms on blocks of neighbouring units of the reference, and how far its blocks of time differ."""
     if not reference.names:
         return np.zeros(tries, bool), None
     share = min(subject.current.unit_count / (subject.current.unit_count + subject.test.unit_count), 0.5)
-    runs = runs_of_units(reference.units, subject.test.times, share, seed=derive_seed(seed, "runs"), count=tries)
-    eyes = Eyes(reference.with_sides(runs[0]), seed=derive_seed(seed, "reference"), by_side=False)
-    sight = eyes.look(draws, copies=runs)
+    dealt = deal_blocks(reference.units, subject.test.times, share, seed=derive_seed(seed, "blocks"), count=tries)
+    eyes = Eyes(reference.with_sides(dealt[0]), seed=derive_seed(seed, "reference"), by_side=False)
+    sight = eyes.look(draws, copies=dealt)
     return _alarms(sight.copies, sight.statistics[1:], subject.alpha), block_margins(eyes, subject.test.times)
 
 
@@ -153,7 +153,7 @@ def _alarms(copies, exchanged, alpha):
 
 
 def _order_gate(tried):
-    """What a user may do where runs of the reference differ from each other."""
+    """What a user may do where blocks of the reference differ from each other."""
     name = "neighbouring rows are no more alike than others"
     words = 'name units with roles = ["unit"], or shuffle a reference that was sorted'
     failed = tried.gate.status == "failed"

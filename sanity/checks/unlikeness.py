@@ -7,7 +7,7 @@ columns, is compared with that of reference rows that were held out. A row that 
 import numpy as np
 
 from sanity.audit.copies import SIZES, TRIES, Tries
-from sanity.audit.drift import runs_of_units
+from sanity.audit.drift import deal_blocks
 from sanity.audit.encoding import encode_features, encode_inputs
 from sanity.audit.neighbours import RATE, conformal_p, flag_rows, neighbour_distances
 from sanity.checks import checks
@@ -88,12 +88,12 @@ def _by_reference(encoded):
 
 
 def _tried(subject, reference, units, distances, seed, tries):
-    """Whether any row of a run of the reference is flagged, and whether planted rows among the current ones are."""
+    """Whether any row of dealt blocks of the reference is flagged, and whether planted rows among the current ones are."""
     held_out, times = np.flatnonzero(distances.is_held_out), subject.test.times
     order = None if times is None else times[held_out]
-    runs = runs_of_units(units[held_out], order, 0.5, seed=derive_seed(seed, "runs"), count=tries)
+    dealt = deal_blocks(units[held_out], order, 0.5, seed=derive_seed(seed, "blocks"), count=tries)
     far = distances.held_out
-    null = np.array([flag_rows(conformal_p(far[~run], far[run]), subject.alpha).any() for run in runs], bool)
+    null = np.array([flag_rows(conformal_p(far[~run], far[run]), subject.alpha).any() for run in dealt], bool)
     planted = _planted_p(reference, units, distances, seed, tries)
     rest = distances.p
     finds = [flag_rows(np.concatenate([p, rest[min(len(p), len(rest) - 1) :]]))[: len(p)].any() for p in planted]
