@@ -9,6 +9,7 @@ import numpy as np
 from sanity.audit.copies import SIZES, TRIES, Tries
 from sanity.audit.drift import deal_blocks
 from sanity.audit.encoding import encode_features, encode_inputs
+from sanity.audit.margin import FEWEST_UNITS
 from sanity.audit.neighbours import RATE, conformal_p, flag_rows, neighbour_distances
 from sanity.checks import checks
 from sanity.checks.shift import comparison_gates
@@ -39,6 +40,9 @@ def unlikeness(subject, *, seed, tries=TRIES):
     encoded, name = _encode(subject) if passed else (None, "inputs")
     if passed and not encoded.names:
         gates += (Gate("columns to compare", "failed", "all columns are constant or left out"),)
+    if passed and subject.test.unit_count < FEWEST_UNITS:
+        words = f"{subject.test.unit_count} units in the reference; {FEWEST_UNITS} are needed"
+        gates += (Gate("units can be held out", "failed", words),)
     if any(gate.status != "passed" for gate in gates):
         return [Evidence("unlikeness", name, subject.title, subject.sizes, {}, gates)]
     standard, is_current = _by_reference(encoded), encoded.is_current

@@ -59,7 +59,7 @@ def answered(kind, seed, sizes=(1500, 1000), columns=10, labelled=True):
     if kind == "flipped":
         labels = np.where(later & (values[:, 3] > 0.5) & (rng.random(len(values)) < 0.5), 1 - labels, labels)
     kept = (
-        ~(later & (truth == 1) & (rng.random(len(values)) < 0.6)) if kind == "thinned" else np.full(len(values), True)
+        ~(later & (labels == 1) & (rng.random(len(values)) < 0.6)) if kind == "thinned" else np.full(len(values), True)
     )
     sets = [np.flatnonzero(side & kept)[:size] for side, size in zip((~later, later), sizes)]
     score = 3 * (values[:, 1] + values[:, 2])
