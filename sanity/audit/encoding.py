@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Rows of both sets that a level needs for a column, deviations at which values are cut, and components of many channels.
-FREQUENT, CUT, COMPONENTS = 10, 5.0, 50
+# Rows of both sets that a level needs for a column, and columns of a category at most; deviations at which values are cut, and
+# components of many channels.
+FREQUENT, MOST_LEVELS, CUT, COMPONENTS = 10, 500, 5.0, 50
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,9 @@ def encode_predictions(reference, current):
     values = np.concatenate([reference.logits, current.logits]).astype("float64")
     if reference.is_regression:
         return _join(_number("answer", values[:, 0]), reference, current, {})
-    parts = _channels("logit", values - values.mean(axis=1, keepdims=True))
+    # A constant that is added to all logits changes no answer; of two only the difference says anything.
+    centred = values[:, 1:] - values[:, :1] if values.shape[1] == 2 else values - values.mean(axis=1, keepdims=True)
+    parts = _channels("logit", centred)
     words = [f"{place}" for place in values.argmax(axis=1)]
     confidence = np.concatenate([rows.probabilities.max(axis=1) for rows in (reference, current)])
     parts += _category("predicted class", words) + _number("confidence", confidence)
@@ -159,7 +162,8 @@ def _category(name, words):
     levels, places, counts = np.unique(
         np.asarray(words, dtype=object).astype(str), return_inverse=True, return_counts=True
     )
-    frequent = [place for place in range(len(levels)) if counts[place] >= FREQUENT and levels[place]]
+    fewest = max(FREQUENT, len(places) / MOST_LEVELS)
+    frequent = [place for place in range(len(levels)) if counts[place] >= fewest and levels[place]]
     parts = [(f"{name} = {levels[place]}", name, (places == place).astype("float64")) for place in frequent]
     rare = ~np.isin(places, frequent) & (levels[places] != "")
     parts += [(f"{name} = any rare level", name, rare.astype("float64"))] if rare.any() else []

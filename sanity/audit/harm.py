@@ -118,7 +118,7 @@ def estimate_rise(reference, current, *, seed, resamples=RESAMPLES):
     for number in range(resamples):
         rows = _resample_sides(encoded, derive_seed(seed, "resample", number))
         drawn.append(answers.changes(rows, answers.weights(rows)))
-    deviations = np.nanstd(np.array(drawn, "float64"), axis=0)
+    deviations = np.std(np.array(drawn, "float64"), axis=0)
     intervals = [
         Interval(float(value), float(value - 1.96 * deviation), float(value + 1.96 * deviation))
         for value, deviation in zip(values, deviations)

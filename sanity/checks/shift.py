@@ -246,14 +246,15 @@ def _clauses(family, names, columns, delta, margins, tried):
     where = f"differences are found in {listed}" if names else "no single column stands out"
     present = f"current {family} differ from the reference: {where}"
     size = f"{delta:.2g} in area under the curve"
+    number = "one column" if columns == 1 else f"{columns} columns"
     above = "what one block of time in ten shows" if margins and delta > DELTA else "the margin"
-    planted = tried.words(f"one column of {columns} moved by .18 deviations")
+    planted = tried.words("one of them moved by .18 deviations")
     return {
         BEYOND: f"{present}; by more than {above} of {size}",
         UNCERTAIN: f"{present}; whether by more than {size} is open",
         WITHIN: f"{present}; by less than {above} of {size}",
-        NONE: f"four eyes see no difference of {family} in {columns} columns; {planted}",
-        TOO_FEW: f"four eyes see no difference of {family} in {columns} columns, and {size} is not ruled out; {planted}",
+        NONE: f"four eyes see no difference of {family} in {number}; {planted}",
+        TOO_FEW: f"four eyes see no difference of {family} in {number}, and {size} is not ruled out; {planted}",
     }
 
 

@@ -121,6 +121,8 @@ def test_edges_of_harm_give_a_verdict():
     number = lambda rows: dataclasses.replace(rows, logits=rows.logits[:, :1], labels=rows.labels.astype(float))  # noqa: E731
     regression = dataclasses.replace(subject, test=number(subject.test), current=number(subject.current))
     assert verdict_of(harm, regression).sentence
+    unlabelled = dataclasses.replace(regression, current=dataclasses.replace(regression.current, labels=None))
+    assert verdict_of(harm, unlabelled, resamples=5).finding == "HARM UNKNOWN"
     single = dataclasses.replace(
         subject, current=dataclasses.replace(subject.current, labels=None, units=np.zeros(150, int))
     )
