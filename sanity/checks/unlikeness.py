@@ -35,14 +35,7 @@ def unlikeness(subject, *, seed, tries=TRIES):
     Returns:
         list of one `Evidence`.
     """
-    gates = comparison_gates(subject, ROWS)
-    passed = all(gate.status == "passed" for gate in gates)
-    encoded, name = _encode(subject) if passed else (None, "inputs")
-    if passed and not encoded.names:
-        gates += (Gate("columns to compare", "failed", "all columns are constant or left out"),)
-    if passed and subject.test.unit_count < FEWEST_UNITS:
-        words = f"{subject.test.unit_count} units in the reference; {FEWEST_UNITS} are needed"
-        gates += (Gate("units can be held out", "failed", words),)
+    encoded, name, gates = _encode(subject)
     if any(gate.status != "passed" for gate in gates):
         return [Evidence("unlikeness", name, subject.title, subject.sizes, {}, gates)]
     standard, is_current = _by_reference(encoded), encoded.is_current
@@ -73,10 +66,19 @@ def unlikeness(subject, *, seed, tries=TRIES):
 
 
 def _encode(subject):
-    features = encode_features(subject.test, subject.current)
-    if features is not None and features.names:
-        return features, "features"
-    return encode_inputs(subject.test, subject.current), "inputs"
+    """Features, or else inputs, of both sets with their name, and gates: (`Encoded` or None, str, tuple of `Gate`)."""
+    gates = comparison_gates(subject, ROWS)
+    if any(gate.status != "passed" for gate in gates):
+        return None, "inputs", gates
+    encoded, name = encode_features(subject.test, subject.current), "features"
+    if encoded is None or not encoded.names:
+        encoded, name = encode_inputs(subject.test, subject.current), "inputs"
+    if not encoded.names:
+        gates += (Gate("columns to compare", "failed", "all columns are constant or left out"),)
+    if subject.test.unit_count < FEWEST_UNITS:
+        words = f"{subject.test.unit_count} units in the reference; {FEWEST_UNITS} are needed"
+        gates += (Gate("units can be held out", "failed", words),)
+    return encoded, name, gates
 
 
 def _by_reference(encoded):
