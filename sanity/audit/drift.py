@@ -142,8 +142,8 @@ def drift_size(eyes, level=0.95):
     Returns:
         (`Interval` of the better one, `Interval` of the linear one), each an area under the curve less a half.
     """
-    side, units = eyes.encoded.is_current[eyes.seen], eyes.encoded.units[eyes.seen]
-    both = np.column_stack([eyes.standard[eyes.seen], eyes.products])
+    side, units = eyes.encoded.is_current[eyes.classifier_rows], eyes.encoded.units[eyes.classifier_rows]
+    both = np.column_stack([eyes.standard[eyes.classifier_rows], eyes.products])
     ridges = (eyes.linear, Ridge(both, eyes.folds, PENALTY_OF_PRODUCTS))
     linear, curved = (area_interval(ridge, side, units, 1 - (1 - level) / 2) for ridge in ridges)
     best = Interval(*(max(getattr(linear, name), getattr(curved, name)) for name in ("mean", "low", "high")))
@@ -359,10 +359,10 @@ def _planted(eyes, statistics, distances, side, column, size, rng):
     scale = eyes.scales[0]
     turned = side[:, None].view("uint8")
     known[column] = (Steps(values).distances(turned)[0] - scale[0][column]) / scale[1][column]
-    near, seen = standard[eyes.near].copy(), standard[eyes.seen].copy()
-    near[:, column], seen[:, column] = moved[eyes.near], moved[eyes.seen]
-    energy = statistics[1] + eyes.energy.gain(side[eyes.near], near)
-    area = Ridge(seen - seen.mean(axis=0), eyes.folds).areas(turned[eyes.seen])[0]
+    nearby, drawn = standard[eyes.energy_rows].copy(), standard[eyes.classifier_rows].copy()
+    nearby[:, column], drawn[:, column] = moved[eyes.energy_rows], moved[eyes.classifier_rows]
+    energy = statistics[1] + eyes.energy.gain(side[eyes.energy_rows], nearby)
+    area = Ridge(drawn - drawn.mean(axis=0), eyes.folds).areas(turned[eyes.classifier_rows])[0]
     return np.array([known.max(), energy, area, statistics[3]])
 
 

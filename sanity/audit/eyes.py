@@ -316,17 +316,17 @@ class Eyes:
         self.encoded, self.seed, self.by_side = encoded, seed, by_side
         self.steps = [Steps(values) for values in encoded.values.T]
         units, sides = encoded.units, encoded.is_current & by_side
-        self.seen = subset_rows(units, sides, CLASSIFIER_ROWS, seed=derive_seed(seed, "classifier rows"))
-        self.near = self.seen.copy()
-        self.near[self.seen] = subset_rows(
-            units[self.seen], sides[self.seen], ENERGY_ROWS, seed=derive_seed(seed, "energy rows")
+        self.classifier_rows = subset_rows(units, sides, CLASSIFIER_ROWS, seed=derive_seed(seed, "classifier rows"))
+        self.energy_rows = self.classifier_rows.copy()
+        self.energy_rows[self.classifier_rows] = subset_rows(
+            units[self.classifier_rows], sides[self.classifier_rows], ENERGY_ROWS, seed=derive_seed(seed, "energy rows")
         )
         self.standard = encoded.standard
-        seen = self.standard[self.seen]
-        self.folds = unit_folds(units[self.seen], seed=derive_seed(seed, "folds"))
-        self.energy = Energy(self.standard[self.near])
-        self.linear = Ridge(seen, self.folds)
-        self.products, self.pairs = products_of(seen)
+        columns = self.standard[self.classifier_rows]
+        self.folds = unit_folds(units[self.classifier_rows], seed=derive_seed(seed, "folds"))
+        self.energy = Energy(self.standard[self.energy_rows])
+        self.linear = Ridge(columns, self.folds)
+        self.products, self.pairs = products_of(columns)
 
     @property
     def strata(self):
@@ -338,7 +338,7 @@ class Eyes:
             return None
         _, first = np.unique(self.encoded.units, return_index=True)
         looked = np.zeros(self.encoded.units.max() + 1, int)
-        np.maximum.at(looked, self.encoded.units, self.seen.astype(int) + self.near)
+        np.maximum.at(looked, self.encoded.units, self.classifier_rows.astype(int) + self.energy_rows)
         return looked[self.encoded.units[first]]
 
     def measure(self, sides):
@@ -352,12 +352,12 @@ class Eyes:
         """
         turned = np.ascontiguousarray(np.asarray(sides).T).view("uint8")
         columns, products = self._measure_each(turned)
-        others = (self.energy.distances(turned[self.near]), self.linear.areas(turned[self.seen]))
+        others = (self.energy.distances(turned[self.energy_rows]), self.linear.areas(turned[self.classifier_rows]))
         return columns, products, np.stack(others, axis=1)
 
     def _measure_each(self, turned):
         columns = np.stack([step.distances(turned) for step in self.steps], axis=1)
-        return columns, mean_differences(self.products, turned[self.seen])
+        return columns, mean_differences(self.products, turned[self.classifier_rows])
 
     def draw(self, count, purpose):
         """Sides dealt anew, some at a time: iterator of bool [draws, rows].

@@ -223,7 +223,10 @@ def _pair_rows(eyes, sight, alpha):
 
 def _drawn(eyes):
     """How many rows the eyes that are slow for many looked at, where these are not all."""
-    counts = (("energy distance", eyes.near, ENERGY_ROWS), ("classifiers", eyes.seen, CLASSIFIER_ROWS))
+    counts = (
+        ("energy distance", eyes.energy_rows, ENERGY_ROWS),
+        ("classifiers", eyes.classifier_rows, CLASSIFIER_ROWS),
+    )
     return [
         (f"rows of the {name}", f"{int(rows.sum()):,}, drawn by unit, at most {limit:,} of each set")
         for name, rows, limit in counts
