@@ -354,12 +354,11 @@ def _planted(eyes, statistics, distances, side, column, size, rng):
     values = moved_values(eyes.encoded.values[:, column], side, size, rng)
     before = eyes.encoded.values[:, column]
     centre, deviation = np.nanmean(before), np.nanstd(before)
-    standard = eyes.standard.copy() if len(eyes.encoded) <= WINDOW_ROWS else eyes.standard
     known, moved = distances.copy(), np.clip(np.nan_to_num((values - centre) / deviation), -CUT, CUT).astype("float32")
     scale = eyes.scales[0]
     turned = side[:, None].view("uint8")
     known[column] = (Steps(values).distances(turned)[0] - scale[0][column]) / scale[1][column]
-    nearby, drawn = standard[eyes.energy_rows].copy(), standard[eyes.classifier_rows].copy()
+    nearby, drawn = eyes.standard[eyes.energy_rows], eyes.standard[eyes.classifier_rows]
     nearby[:, column], drawn[:, column] = moved[eyes.energy_rows], moved[eyes.classifier_rows]
     energy = statistics[1] + eyes.energy.gain(side[eyes.energy_rows], nearby)
     area = Ridge(drawn - drawn.mean(axis=0), eyes.folds).areas(turned[eyes.classifier_rows])[0]
