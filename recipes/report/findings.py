@@ -286,6 +286,44 @@ FINDINGS = (
         "MISCALIBRATION WITHIN THE MARGIN",
         "PASS",
         "Of an audit: the effect is there, and smaller than the margin.",
+        "SHIFT BEYOND THE MARGIN",
+        "FAIL",
+        "Of an audit: current data differ from the reference, by more than the margin.",
+    ),
+    (
+        "SHIFT OF UNCERTAIN SIZE",
+        "INCONCLUSIVE",
+        "Of an audit: they differ, and the margin lies inside the interval.",
+    ),
+    (
+        "SHIFT WITHIN THE MARGIN",
+        "PASS",
+        "Of an audit: they differ, by less than the margin.",
+    ),
+    (
+        "ERRORS ROSE",
+        "FAIL, or INCONCLUSIVE where the margin lies inside the interval",
+        "Of an audit: the network errs more on current data.",
+    ),
+    (
+        "DID NOT RISE BEYOND THE MARGIN",
+        "PASS",
+        "Of an audit: a rise of errors beyond the margin is ruled out by labels of current data.",
+    ),
+    (
+        "HARM UNKNOWN",
+        "INCONCLUSIVE",
+        "Of an audit: current data have no labels, so that errors are only estimated.",
+    ),
+    (
+        "UNLIKE THE REFERENCE",
+        "INCONCLUSIVE",
+        "Of an audit: some current rows lie far from all rows of the reference. They may still be right.",
+    ),
+    (
+        "NO ROW STANDS OUT",
+        "INCONCLUSIVE",
+        "Of an audit: no current row lies farther from the reference than held-out rows do.",
     ),
     (
         "NONE ABOVE THE MARGIN",

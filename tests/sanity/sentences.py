@@ -7,7 +7,7 @@ import numpy as np
 
 from sanity import gates
 from sanity.audit import margin
-from sanity.checks import atom_effect, checks, claim_of
+from sanity.checks import atom_effect, checks, claim_of, harm, unlikeness
 from sanity.checks.attention_order import ORACLE
 from sanity.checks.attention_use import DECIDING, MOVED, OTHER
 from sanity.checks.classes import MAGNITUDE
@@ -31,6 +31,14 @@ WHY = dict.fromkeys(
     (margin.BEYOND, margin.UNCERTAIN, margin.WITHIN, margin.NONE, margin.TOO_FEW),
     "of 40 groups of rows searched, one stands out",
 )
+# Those of checks that compare current rows with a reference.
+WHY |= {
+    harm.ROSE: "errors are 0.101 in the reference and 0.162 now, a rise that chance does not give",
+    harm.NO_RISE: "errors are 0.101 in the reference and 0.105 now, and a rise by more than 0.02 is ruled out",
+    harm.UNKNOWN: "0 units of the current data are labelled, and 100 are needed; if labels still mean the same, errors change by 0.01",
+    unlikeness.UNLIKE: "12 of 300 current rows lie farther from the reference than held-out rows do, by their features",
+    unlikeness.NONE: "no current row lies farther from the reference than held-out rows do, by its features",
+}
 OF_PICTURES = {"units": 6, "pictures": 3, "sources": 40, "networks": 3}
 
 
@@ -262,6 +270,16 @@ def _of_margin(draw):
     return {"p": np.array([p]), "effect": np.array([mean, mean - width, mean + width]), "planted": planted}
 
 
+def _rise(draw):
+    """A rise of errors with planted copies, or an estimate without labels."""
+    samples = _of_margin(draw)
+    return samples | {"labelled": np.array([draw.rng.choice([0, 1, 1])]), "planted": np.ones((3, 20), bool)}
+
+
+def _flags(draw):
+    return {"flagged": draw.rng.random(40) < draw.rng.choice([0.0, 0.2])}
+
+
 # What a check measures, by its name: a `Draw` -> samples.
 SAMPLES = {
     "atom_effect": _atom_changes,
@@ -306,6 +324,9 @@ SAMPLES = {
     "slices": _of_margin,
     "embedding_slices": _of_margin,
     "calibration": _of_margin,
+    "shift": _of_margin,
+    "harm": _rise,
+    "unlikeness": _flags,
 }
 PROMISES = ("maps are finite", "the same seed gives the same bytes", "an image's map is the same alone as in a batch")
 
@@ -318,7 +339,7 @@ def _settings(draw):
     )
     broken = list(PROMISES)[: draw.rng.integers(4)]
     settings = {"promised": draw.rng.random() < 0.5, "keep": draw.rng.random() < 0.5, "broken": broken}
-    settings |= {"delta": 0.1, "alpha": 0.05, "why": WHY, "needed": 2000}
+    settings |= {"delta": 0.1, "alpha": 0.05, "why": WHY, "needed": 2000, "also": ()}
     return settings | {"class_pairs": list(np.resize(pairs, (draw.images, 2)).tolist()), "untold": ["input_shift"]}
 
 

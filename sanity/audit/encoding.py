@@ -1,0 +1,246 @@
+"""Encoding: columns of two sets of rows as one matrix of numbers, in which neither set is told from the other by the encoding.
+
+Everything is decided on both sets together: which levels are frequent, what is constant, the scale. A column "level not in the
+reference" would break this. Half of a category with many rare levels is always new, so that such a column alarms where nothing
+is (`sanity/CALIBRATION.md`). New levels that are frequent have columns, and the others are among the rare ones.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+# Rows of both sets that a level needs for a column, and columns of a category at most; deviations at which values are cut, and
+# components of many channels.
+FREQUENT, MOST_LEVELS, CUT, COMPONENTS = 10, 500, 5.0, 50
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Columns of two sets as numbers, the reference first.
+
+    Args:
+        names: list of str.
+        owners: list of str, the column that each comes from.
+        values: float64 [rows, columns], nan where missing.
+        is_current: bool [rows].
+        units: int [rows]; no unit is in both sets.
+        left_out: dict of column to why it was left out.
+    """
+
+    names: list
+    owners: list
+    values: np.ndarray
+    is_current: np.ndarray
+    units: np.ndarray
+    left_out: dict
+
+    def __len__(self):
+        return len(self.units)
+
+    @property
+    def standard(self):
+        """Values in deviations from their mean, missing ones at the mean, far ones cut: float32 [rows, columns]."""
+        values = (self.values - np.nanmean(self.values, axis=0)) / _deviations(self.values)
+        return np.clip(np.nan_to_num(values), -CUT, CUT).astype("float32")
+
+    def take(self, rows):
+        """Some of the rows, with the columns that vary there.
+
+        Args:
+            rows: int or bool [rows].
+
+        Returns:
+            `Encoded`.
+        """
+        return without_constants(
+            Encoded(self.names, self.owners, self.values[rows], self.is_current[rows], self.units[rows], {})
+        )
+
+    def with_sides(self, is_current):
+        """The same rows, dealt to other sides.
+
+        Args:
+            is_current: bool [rows].
+
+        Returns:
+            `Encoded`.
+        """
+        return Encoded(self.names, self.owners, self.values, np.asarray(is_current), self.units, self.left_out)
+
+
+def _deviations(values):
+    deviations = np.nanstd(values, axis=0)
+    return np.where(deviations > 0, deviations, 1)
+
+
+def encode_inputs(reference, current):
+    """Columns of inputs, metadata and statistics: `Encoded`.
+
+    Args:
+        reference: `sanity.audit.rows.Rows`.
+        current: `Rows`.
+
+    Returns:
+        `Encoded`, without columns that are constant or number the rows.
+    """
+    parts, left_out = [], {}
+    known = {column.name for column in current.columns}
+    for column in reference.columns:
+        if column.name not in known:
+            left_out[column.name] = "not in the current data"
+            continue
+        other = current.column(column.name)
+        if not column.is_category and not other.is_category:
+            if _numbers_rows(column.values, other.values):
+                left_out[column.name] = "numbers the rows"
+                continue
+            parts += _number(column.name, np.concatenate([column.values, other.values]))
+        else:
+            parts += _category(column.name, [*_words(column), *_words(other)])
+    return _join(parts, reference, current, left_out)
+
+
+def encode_features(reference, current):
+    """Activations before the output layer, at most 50 components of them.
+
+    Args:
+        reference: `sanity.audit.rows.Rows`.
+        current: `Rows`.
+
+    Returns:
+        `Encoded`, or None where there are none.
+    """
+    if reference.features is None or current.features is None:
+        return None
+    values = np.concatenate([reference.features, current.features]).astype("float64")
+    return _join(_channels("channel", values), reference, current, {})
+
+
+def encode_predictions(reference, current):
+    """Logits, predicted class and highest confidence; of a regression the answer.
+
+    Args:
+        reference: `sanity.audit.rows.Rows`.
+        current: `Rows`.
+
+    Returns:
+        `Encoded`, or None where the network's answers are not known.
+    """
+    if reference.logits is None or current.logits is None:
+        return None
+    values = np.concatenate([reference.logits, current.logits]).astype("float64")
+    if reference.is_regression:
+        return _join(_number("answer", values[:, 0]), reference, current, {})
+    # A constant that is added to all logits changes no answer; of two only the difference says anything.
+    centred = values[:, 1:] - values[:, :1] if values.shape[1] == 2 else values - values.mean(axis=1, keepdims=True)
+    parts = _channels("logit", centred)
+    words = [f"{place}" for place in values.argmax(axis=1)]
+    confidence = np.concatenate([rows.probabilities.max(axis=1) for rows in (reference, current)])
+    parts += _category("predicted class", words) + _number("confidence", confidence)
+    return _join(parts, reference, current, {})
+
+
+def _words(column):
+    """A column as words, "" where missing: list of str."""
+    if not column.is_category:
+        return ["" if missing else f"{value:g}" for value, missing in zip(column.values, column.missing)]
+    return [
+        "" if missing else column.levels[int(value)]
+        for value, missing in zip(np.nan_to_num(column.values), column.missing)
+    ]
+
+
+def _number(name, values):
+    """A number and whether it is missing: list of (name, owner, float64 [rows])."""
+    missing = ~np.isfinite(values)
+    parts = [(name, name, np.where(missing, np.nan, values))] if not missing.all() else []
+    return parts + ([(f"{name} missing", name, missing.astype("float64"))] if missing.any() else [])
+
+
+def _category(name, words):
+    """One column for each frequent level, one for the rare ones, and one for missing cells."""
+    levels, places, counts = np.unique(
+        np.asarray(words, dtype=object).astype(str), return_inverse=True, return_counts=True
+    )
+    fewest = max(FREQUENT, len(places) / MOST_LEVELS)
+    frequent = [place for place in range(len(levels)) if counts[place] >= fewest and levels[place]]
+    parts = [(f"{name} = {levels[place]}", name, (places == place).astype("float64")) for place in frequent]
+    rare = ~np.isin(places, frequent) & (levels[places] != "")
+    parts += [(f"{name} = any rare level", name, rare.astype("float64"))] if rare.any() else []
+    missing = levels[places] == ""
+    parts += [(f"{name} missing", name, missing.astype("float64"))] if missing.any() else []
+    # Of two levels one column says all.
+    return parts[1:] if len(parts) == 2 else parts
+
+
+def _channels(name, values):
+    """Channels, or the strongest components of many: list of (name, owner, float64 [rows])."""
+    if values.shape[1] > COMPONENTS:
+        centred = np.nan_to_num(values - np.nanmean(values, axis=0))
+        _, vectors = np.linalg.eigh(centred.T @ centred)
+        values, name = centred @ vectors[:, ::-1][:, :COMPONENTS], f"component of {name}s"
+    return [part for place, column in enumerate(values.T) for part in _number(f"{name} {place}", column)]
+
+
+def _numbers_rows(first, second):
+    """Whether a column of whole numbers rises by row in both sets and never repeats: bool."""
+    both = np.concatenate([first, second])
+    if not np.isfinite(both).all() or (both != np.round(both)).any() or len(np.unique(both)) < len(both):
+        return False
+    return all(len(values) > 2 and (np.diff(values) > 0).all() for values in (first, second))
+
+
+def _join(parts, reference, current, left_out):
+    is_current = np.arange(len(reference) + len(current)) >= len(reference)
+    # A unit of the current data is another one than that of the same number in the reference.
+    units = np.concatenate([reference.units, current.units + (reference.units.max() + 1 if len(reference) else 0)])
+    columns = [values for _, _, values in parts]
+    table = np.stack(columns, axis=1) if columns else np.zeros((len(units), 0))
+    names, owners = [name for name, _, _ in parts], [owner for _, owner, _ in parts]
+    return without_constants(Encoded(names, owners, table, is_current, units, left_out))
+
+
+def without_constants(encoded):
+    """The columns that vary; the others are listed as left out: `Encoded`.
+
+    Args:
+        encoded: `Encoded`.
+    """
+    varies = np.array([_varies(values) for values in encoded.values.T], bool)
+    left_out = {name: "constant" for name, varying in zip(encoded.names, varies) if not varying}
+    return Encoded(
+        [name for name, varying in zip(encoded.names, varies) if varying],
+        [owner for owner, varying in zip(encoded.owners, varies) if varying],
+        encoded.values[:, varies],
+        encoded.is_current,
+        encoded.units,
+        {**encoded.left_out, **left_out},
+    )
+
+
+def _varies(values):
+    known = values[np.isfinite(values)]
+    return len(known) > 1 and known.max() > known.min()
+
+
+def new_levels(reference, current):
+    """The share of current rows whose level is not in the reference, by column.
+
+    It is listed and not tested, since it grows with the number of rare levels where nothing has shifted.
+
+    Args:
+        reference: `sanity.audit.rows.Rows`.
+        current: `Rows`.
+
+    Returns:
+        dict of column to float, those above zero.
+    """
+    shares, known = {}, {column.name for column in current.columns}
+    for column in reference.columns:
+        if column.is_category and column.name in known:
+            before = set(_words(column))
+            share = float(
+                np.mean([word not in before and word != "" for word in _words(current.column(column.name))] or [0])
+            )
+            shares |= {column.name: share} if share else {}
+    return shares

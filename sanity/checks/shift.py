@@ -1,0 +1,278 @@
+"""Shift: do current inputs, features and predictions differ from those of the reference, by more than the margin?
+
+Four eyes share the same exchanges of units between the sets: Kolmogorov-Smirnov by column, the energy distance (Székely, Rizzo
+2013), a classifier (Lopez-Paz, Oquab 2017, https://arxiv.org/abs/1610.06545), and squares and products of columns. That families
+of inputs, features and predictions see different shifts is the finding of Rabanser et al. 2019
+(https://arxiv.org/abs/1810.11953).
+"""
+
+import numpy as np
+from scipy import stats
+
+from sanity.audit.copies import SIZES, TRIES, read_copies
+from sanity.audit.drift import (
+    block_margins,
+    column_gaps,
+    deal_blocks,
+    drift_size,
+    look_at_windows,
+    planted_statistics,
+)
+from sanity.audit.encoding import encode_features, encode_inputs, encode_predictions, new_levels
+from sanity.audit.eyes import CLASSIFIER_ROWS, ENERGY_ROWS, EYES, Eyes
+from sanity.audit.gates import units_gate
+from sanity.audit.margin import (
+    BEYOND,
+    NONE,
+    TOO_FEW,
+    UNCERTAIN,
+    WITHIN,
+    compare_with_margin,
+    margin_evidence,
+    margin_words,
+    register_margin_rule,
+)
+from sanity.audit.permutation import min_p
+from sanity.checks import checks
+from sanity.evidence import Evidence, Gate
+from sanity.ruling import About
+from sanity.seeds import derive_seed
+from sanity.statistics import Interval
+
+NOUN = "SHIFT"
+# Area under the curve less a half, and distance of a column; the second shifts by about .13 deviations.
+DELTA, COLUMN_DELTA = 0.05, 0.05
+# Fewest rows of a set, exchanges of the copies, and columns that are listed.
+ROWS, DRAWS_OF_COPIES, LISTED = 30, 199, 30
+FAMILIES = {"inputs": encode_inputs, "features": encode_features, "predictions": encode_predictions}
+
+
+@checks.register(claim="data", question="shift")
+def shift(subject, *, seed, draws=999, tries=TRIES):
+    """Do current inputs, features and predictions differ from those that the network was tested on?
+
+    Args:
+        subject: `sanity.audit.rows.AuditSubject`.
+        seed: int.
+        draws: int, exchanges of units between the sets.
+        tries: int, null copies, and planted ones of each size.
+
+    Returns:
+        list of `Evidence`: of inputs, of features and of predictions, where there are any.
+    """
+    gates = comparison_gates(subject, ROWS)
+    if any(gate.status != "passed" for gate in gates):
+        return [Evidence("shift", "inputs", subject.title, subject.sizes, {}, gates)]
+    families = {name: encode(subject.test, subject.current) for name, encode in FAMILIES.items()}
+    return [
+        _measure(subject, name, encoded, gates, derive_seed(seed, name), draws, tries)
+        for name, encoded in families.items()
+        if encoded is not None
+    ]
+
+
+def comparison_gates(subject, fewest):
+    """Whether there are current rows, enough of them, and no copies of the reference among them.
+
+    Args:
+        subject: `sanity.audit.rows.AuditSubject`.
+        fewest: int, rows of each set.
+
+    Returns:
+        tuple of `Gate`.
+    """
+    if subject.current is None:
+        return (Gate("current data are there", "not applicable", "give rows of a later time with --current"),)
+    counts = len(subject.test), len(subject.current)
+    words = f"{counts[0]:,} reference rows and {counts[1]:,} current ones"
+    if min(counts) < fewest:
+        return (Gate("both sets are large enough", "failed", f"{words}; {fewest} are needed of each"),)
+    return Gate("both sets are large enough", "passed", words), units_gate(subject.test, subject.current)
+
+
+def _measure(subject, name, encoded, gates, seed, draws, tries):
+    if not encoded.names:
+        gate = Gate("columns to compare", "failed", "all columns are constant or left out")
+        return Evidence("shift", name, subject.title, subject.sizes, {}, (*gates, gate))
+    eyes = Eyes(encoded, seed=derive_seed(seed, "eyes"))
+    sides, columns, amounts = _planted_sides(eyes, tries, seed)
+    sight = eyes.look(draws, copies=sides)
+    planted = planted_statistics(eyes, sight, sides, columns, amounts, seed=seed)
+    reference = encoded.take(~encoded.is_current)
+    null, margins = _look_at_reference(subject, reference, min(draws, DRAWS_OF_COPIES), tries, seed)
+    tried = read_copies(np.concatenate([null, _alarms(planted, sight.statistics[1:], subject.alpha)]), tries)
+    effect, linear = drift_size(eyes, 1 - subject.alpha)
+    delta = max(DELTA, margins[0]) if margins else DELTA
+    p = min_p(sight.statistics)
+    tables, names = _tables(subject, name, eyes, sight, _column_margins(margins, reference, encoded), draws, seed)
+    tables["Eyes"] = [{"name": eye, "p": float(value)} for eye, value in zip(EYES, p)]
+    units = min(len(np.unique(encoded.units[side])) for side in (encoded.is_current, ~encoded.is_current))
+    return margin_evidence(
+        "shift",
+        name,
+        subject,
+        p=float(p.min()),
+        effect=effect,
+        tries=tried,
+        delta=delta,
+        why=_clauses(name, names, len(encoded.names), delta, margins, tried),
+        units=units,
+        gates=(*gates, _order_gate(tried)),
+        settings={"seed": seed, "draws": draws, "tries": tries, "left_out": encoded.left_out},
+        needed=_rows_needed(len(encoded.names), encoded.is_current),
+        also=(("linear classifier", str(linear)), *_drawn(eyes)),
+        tables=tables,
+        linear=[linear.mean, linear.low, linear.high],
+    )
+
+
+def _planted_sides(eyes, tries, seed):
+    """Sides dealt at random for each size and try, the column that moves in each, and by how many deviations."""
+    count = tries * len(SIZES)
+    sides = np.concatenate(list(eyes.draw(count, "planted")))
+    columns = np.random.default_rng(derive_seed(seed, "columns")).integers(len(eyes.steps), size=count)
+    # A classifier of one normal column has this area under its curve.
+    amounts = np.sqrt(2) * stats.norm.ppf(0.5 + DELTA * np.repeat(SIZES, tries))
+    return sides, columns, amounts
+
+
+def _look_at_reference(subject, reference, draws, tries, seed):
+    """Alarms on blocks of neighbouring units of the reference, and how far its blocks of time differ."""
+    if not reference.names:
+        return np.zeros(tries, bool), None
+    share = min(subject.current.unit_count / (subject.current.unit_count + subject.test.unit_count), 0.5)
+    dealt = deal_blocks(reference.units, subject.test.times, share, seed=derive_seed(seed, "blocks"), count=tries)
+    eyes = Eyes(reference.with_sides(dealt[0]), seed=derive_seed(seed, "reference"), by_side=False)
+    sight = eyes.look(draws, copies=dealt)
+    return _alarms(sight.copies, sight.statistics[1:], subject.alpha), block_margins(eyes, subject.test.times)
+
+
+def _alarms(copies, exchanged, alpha):
+    """Whether the eyes alarm on each copy among exchanges that all share: bool [copies]."""
+    return np.array([min_p(np.concatenate([copy[None], exchanged])).min() <= alpha for copy in copies], bool)
+
+
+def _order_gate(tried):
+    """What a user may do where blocks of the reference differ from each other."""
+    name = "neighbouring rows are no more alike than others"
+    words = 'name units with roles = ["unit"], or shuffle a reference that was sorted'
+    failed = tried.gate.status == "failed"
+    return Gate(name, "failed", f"{tried.gate.words}; {words}") if failed else Gate(name, "passed", tried.gate.words)
+
+
+def _column_margins(margins, reference, encoded):
+    """The margin of the distance of each column: float64 [columns]."""
+    by_name = dict(zip(reference.names, margins[1])) if margins else {}
+    return np.array([max(COLUMN_DELTA, by_name.get(name, 0.0)) for name in encoded.names])
+
+
+def _tables(subject, name, eyes, sight, margins, draws, seed):
+    """What the page shows, and the columns or pairs that stand out: dict, list of str."""
+    columns, standing_out = _column_rows(eyes, sight, margins, subject.alpha)
+    pairs = _pair_rows(eyes, sight, subject.alpha)
+    tables = {"Columns that differ most": columns[:LISTED]}
+    if pairs:
+        tables["Squares and products of columns"] = pairs[:LISTED]
+    windows = look_at_windows(eyes, subject.current.times, draws, seed=seed)
+    if windows is not None:
+        tables["Windows of time"] = [
+            {"start": float(start), "rows": int(rows), "p": float(p), "distance": float(distance), "column": column}
+            for start, rows, p, distance, column in zip(*vars(windows).values())
+        ]
+    if eyes.encoded.left_out:
+        tables["Columns left out"] = [{"name": key, "why": why} for key, why in eyes.encoded.left_out.items()]
+    shares = new_levels(subject.test, subject.current) if name == "inputs" else {}
+    if shares:
+        tables["Levels that the reference lacks"] = [{"name": key, "share": share} for key, share in shares.items()]
+    return tables, standing_out or [row["name"] for row in pairs]
+
+
+def _column_rows(eyes, sight, margins, alpha):
+    """Each column with its distance, the largest first: list of dict; and the names of those that stand out."""
+    gaps = column_gaps(eyes, 1 - alpha)
+    largest = sight.distances.max(axis=1)
+    p = (largest[None] >= sight.distances[0][:, None] - 1e-9).mean(axis=1)
+    rows = []
+    for place in np.argsort(-sight.distances[0], kind="stable"):
+        interval = Interval(*(float(part[place]) for part in (gaps.distance, gaps.low, gaps.high)))
+        rows.append(
+            {
+                "name": eyes.encoded.names[place],
+                "distance": interval.mean,
+                "low": interval.low,
+                "high": interval.high,
+                "margin": float(margins[place]),
+                "difference in deviations": float(gaps.shift[place]),
+                "p": float(p[place]),
+                "finding": compare_with_margin(p[place], interval, margins[place], alpha),
+            }
+        )
+    return rows, [row["name"] for row in rows if row["p"] <= alpha]
+
+
+def _pair_rows(eyes, sight, alpha):
+    """Squares and products that stand out: list of dict."""
+    rows, names = [], eyes.encoded.names
+    for place in np.argsort(-sight.products, kind="stable")[:LISTED]:
+        p = float((sight.statistics[:, 3] >= sight.products[place] - 1e-9).mean())
+        first, second = eyes.pairs[place]
+        name = f"spread of {names[first]}" if first == second else f"{names[first]} with {names[second]}"
+        rows += [{"name": name, "p": p}] if p <= alpha else []
+    return rows
+
+
+def _drawn(eyes):
+    """How many rows the eyes that are slow for many looked at, where these are not all."""
+    counts = (
+        ("energy distance", eyes.energy_rows, ENERGY_ROWS),
+        ("classifiers", eyes.classifier_rows, CLASSIFIER_ROWS),
+    )
+    return [
+        (f"rows of the {name}", f"{int(rows.sum()):,}, drawn by unit, at most {limit:,} of each set")
+        for name, rows, limit in counts
+        if not rows.all()
+    ]
+
+
+def _rows_needed(columns, is_current):
+    """About how many rows in two equal sets show a shift of the margin in one column; None where there are as many."""
+    distance = stats.norm.isf(0.025 / columns) + stats.norm.isf(0.2)
+    # The Kolmogorov-Smirnov distance needs half as many again as a difference of means.
+    needed = int(np.ceil(1.5 * 4 * (distance / (np.sqrt(2) * stats.norm.ppf(0.5 + DELTA))) ** 2))
+    equal = 4 / (1 / is_current.sum() + 1 / (~is_current).sum())
+    return needed if needed > equal else None
+
+
+def _clauses(family, names, columns, delta, margins, tried):
+    """The clause of each finding: dict."""
+    listed = "; ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    where = f"differences are found in {listed}" if names else "no single column stands out"
+    present = f"current {family} differ from the reference: {where}"
+    size = f"{delta:.2g} in area under the curve"
+    number = "one column" if columns == 1 else f"{columns} columns"
+    above = "what one block of time in ten shows" if margins and delta > DELTA else "the margin"
+    planted = tried.words("one of them moved by .18 deviations")
+    return {
+        BEYOND: f"{present}; by more than {above} of {size}",
+        UNCERTAIN: f"{present}; whether by more than {size} is open",
+        WITHIN: f"{present}; by less than {above} of {size}",
+        NONE: f"four eyes see no difference of {family} in {number}; {planted}",
+        TOO_FEW: f"four eyes see no difference of {family} in {number}, and {size} is not ruled out; {planted}",
+    }
+
+
+register_margin_rule(
+    "shift",
+    NOUN,
+    About(
+        "Data are as they were",
+        "current against reference",
+        margin_words(NOUN),
+        number="area under the curve less a half",
+        similarity="area under the curve of the better of two ridge classifiers that tell current rows from the reference, on rows that they were not fitted to, less a half; bounds hold for both",
+        sampled=False,
+        better="lower",
+        counted={"rows": "reference rows", "current": "current rows", "units": "units on the smaller side"},
+        cannot="Cannot conclude: that errors rose or did not rise, why the data differ, or that labels still mean the same.",
+    ),
+)
