@@ -304,6 +304,7 @@ SAMPLES = {
     },
     "truth": _cues,
     "slices": _of_margin,
+    "group_gaps": _of_margin,
 }
 PROMISES = ("maps are finite", "the same seed gives the same bytes", "an image's map is the same alone as in a batch")
 
