@@ -16,24 +16,23 @@ from sanity.audit.margin import (
     TOO_FEW,
     UNCERTAIN,
     WITHIN,
+    WORST,
     compare_with_margin,
     margin_evidence,
     margin_words,
     register_margin_rule,
+    without_sign,
 )
 from sanity.checks import checks
 from sanity.evidence import Evidence, Gate
 from sanity.ruling import About
 from sanity.seeds import derive_seed
-from sanity.statistics import Interval
 
 ALL = "groups of protected columns"
 # The margin, and that of a regression in deviations of its error.
 DELTA, DELTA_OF_NUMBERS = 0.05, 0.3
 # Fewer rows are not compared.
 ROWS = 30
-# What is found of several groups is what is found of the first here.
-WORST = (BEYOND, UNCERTAIN, TOO_FEW, WITHIN, NONE)
 
 
 @checks.register(claim="data", question="groups")
@@ -101,7 +100,7 @@ def _evidence(subject, gaps, null, delta, gates, settings, measured):
         f"{comparison.metric.name} by {name}",
         subject,
         p=float(gaps.p[place]),
-        effect=_worse(gaps.gaps[place]),
+        effect=without_sign(gaps.gaps[place]),
         tries=tried,
         delta=delta,
         why=_clauses(gaps, findings, tried, delta, _inputs_of(subject, comparison.grouping.columns), subject),
@@ -118,18 +117,9 @@ def _evidence(subject, gaps, null, delta, gates, settings, measured):
 def _findings(gaps, delta, alpha):
     """What is found of each group: list of str; TOO_FEW for one that is too small to be compared."""
     return [
-        compare_with_margin(p, _worse(row), delta, alpha) if np.isfinite(row).all() else TOO_FEW
+        compare_with_margin(p, without_sign(row), delta, alpha) if np.isfinite(row).all() else TOO_FEW
         for p, row in zip(gaps.p, gaps.gaps)
     ]
-
-
-def _worse(row):
-    """A gap without its sign; its upper bound holds either way: `Interval`."""
-    gap, low, high = map(float, row)
-    if not np.isfinite(gap):
-        return Interval(float("nan"), float("-inf"), float("inf"))
-    low, high = (low, high) if gap >= 0 else (-high, -low)
-    return Interval(abs(gap), low, max(high, -low))
 
 
 def _deciding(gaps, findings):

@@ -7,7 +7,7 @@ import numpy as np
 
 from sanity import gates
 from sanity.audit import margin
-from sanity.checks import atom_effect, checks, claim_of
+from sanity.checks import atom_effect, checks, claim_of, decodable, proxy_use
 from sanity.checks.attention_order import ORACLE
 from sanity.checks.attention_use import DECIDING, MOVED, OTHER
 from sanity.checks.classes import MAGNITUDE
@@ -30,6 +30,14 @@ OF_AUDITS = {"rows": 800, "units": 800}
 WHY = dict.fromkeys(
     (margin.BEYOND, margin.UNCERTAIN, margin.WITHIN, margin.NONE, margin.TOO_FEW),
     "of 40 groups of rows searched, one stands out",
+)
+WHY |= dict.fromkeys(
+    (decodable.ENCODED, decodable.NOT_DECODABLE),
+    "The layer tells sex = female better than income would. Whether it is used is another question",
+)
+WHY |= dict.fromkeys(
+    (proxy_use.USED, proxy_use.UNUSED, proxy_use.DEPENDS),
+    "Swapping district between groups of sex = female turns more than 2% of decisions",
 )
 OF_PICTURES = {"units": 6, "pictures": 3, "sources": 40, "networks": 3}
 
@@ -262,6 +270,11 @@ def _of_margin(draw):
     return {"p": np.array([p]), "effect": np.array([mean, mean - width, mean + width]), "planted": planted}
 
 
+def _of_proxies(draw):
+    """As `_of_margin`, with the p of what the output has of a group."""
+    return {**_of_margin(draw), "output p": np.array([draw.rng.choice([0.005, 0.4])])}
+
+
 # What a check measures, by its name: a `Draw` -> samples.
 SAMPLES = {
     "atom_effect": _atom_changes,
@@ -305,6 +318,8 @@ SAMPLES = {
     "truth": _cues,
     "slices": _of_margin,
     "group_gaps": _of_margin,
+    "decodable": _of_margin,
+    "proxy_use": _of_proxies,
 }
 PROMISES = ("maps are finite", "the same seed gives the same bytes", "an image's map is the same alone as in a batch")
 
