@@ -10,7 +10,7 @@ from itertools import combinations
 import numpy as np
 from scipy import stats
 
-from sanity.audit.copies import SIZES, Tries
+from sanity.audit.copies import SIZES
 from sanity.audit.permutation import exchange_rows, rolled_rows
 from sanity.seeds import derive_seed
 
@@ -241,7 +241,17 @@ class Comparison:
         return self.standardize(*self.measure(values))
 
     def standardize(self, mean, variance, other, other_variance):
-        """What `measure` gives as the distances of `distances`."""
+        """The gap of each group in its standard errors, from what `measure` gives.
+
+        Args:
+            mean: float64 [tries, groups].
+            variance: float64 [tries, groups], of that mean.
+            other: float64 [tries, groups], the mean outside.
+            other_variance: float64 [tries, groups].
+
+        Returns:
+            float64 [tries, groups], 0 for groups that are too small.
+        """
         errors = np.sqrt(variance + other_variance)
         return np.where(self.usable & (errors > 1e-12), np.abs(mean - other) / np.maximum(errors, 1e-12), 0.0)
 
@@ -375,8 +385,8 @@ def measure_gaps(rows, metrics, groupings, *, draws, seed, tries, delta, alpha):
         p = np.where(comparison.usable, p_of(comparison.distances(comparison.values[None])[0]), 1.0)
         gaps = Gaps(comparison, p, *comparison.intervals(level), spread, np.zeros((len(SIZES), tries), bool), "")
         place = _to_plant_in(gaps, delta)
-        found = _plant_all(comparison, place, delta, seed, tries, lambda values: p_of(values) <= alpha)
-        measured.append(replace(gaps, planted=found, planted_in=comparison.grouping.names[place]))
+        detected = _plant_all(comparison, place, delta, seed, tries, lambda values: p_of(values) <= alpha)
+        measured.append(replace(gaps, planted=detected, planted_in=comparison.grouping.names[place]))
     return measured, null
 
 
@@ -428,19 +438,19 @@ def _to_plant_in(gaps, delta):
     return int(narrow[counts[narrow].argmin()]) if len(narrow) else int(counts.argmax())
 
 
-def _plant_all(comparison, place, delta, seed, tries, is_found):
+def _plant_all(comparison, place, delta, seed, tries, is_detected):
     """Whether gaps of each size were found in exchanged values: bool [sizes, tries]."""
     if not comparison.usable[place]:
         return np.zeros((len(SIZES), tries), bool)
-    found = []
+    detected = []
     for size in SIZES:
         purpose = f"planted {size} {comparison.metric.name} {comparison.grouping.name}"
         orders = exchange_rows(comparison.units, tries, seed=derive_seed(seed, purpose))
         rng = np.random.default_rng(derive_seed(seed, f"{purpose} rows"))
         copies = [_plant(comparison, place, comparison.values[order], size * delta, rng) for order in orders]
         values = np.array(copies).reshape(tries, len(comparison.values))
-        found.append(is_found(comparison.distances(values)[:, place]))
-    return np.array(found)
+        detected.append(is_detected(comparison.distances(values)[:, place]))
+    return np.array(detected)
 
 
 def _plant(comparison, place, values, gap, rng):
@@ -453,8 +463,3 @@ def _plant(comparison, place, values, gap, rng):
     share = gap / rate if falls else min(gap / max(1 - rate, 1e-9), 1)
     turned = members & (values == falls) & (rng.random(len(values)) < share)
     return np.where(turned, 1 - values, values)
-
-
-def as_tries(gaps, null):
-    """Copies of one comparison: `Tries`, the null ones of all."""
-    return Tries(null, gaps.planted)

@@ -80,9 +80,9 @@ def swapped_scores(predict, inputs, places, donors, score):
     scores = []
     for start in range(0, len(receivers), BATCH):
         part = slice(start, start + BATCH)
-        asked = inputs[receivers[part]]
-        asked[:, list(places)] = inputs[givers[part]][:, list(places)]
-        scores.append(score(predict(asked)))
+        swapped = inputs[receivers[part]]
+        swapped[:, list(places)] = inputs[givers[part]][:, list(places)]
+        scores.append(score(predict(swapped)))
     return np.concatenate(scores).reshape(donors.shape)
 
 

@@ -4,6 +4,8 @@ A probe is compared with the same probe of a column that is drawn anew from P(A 
 Candes et al. 2018 (https://arxiv.org/abs/1610.02351). What follows from the legitimate columns alone is in both.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from sanity.audit.copies import TRIES, would_find
@@ -39,24 +41,23 @@ def decodable(subject, *, seed, draws=DRAWS, tries=TRIES):
     """
     rows = subject.test
     gates = (*sheet_gates(subject), _features_gate(rows))
-    contrasts, _ = all_contrasts(rows)
+    contrasts, few = all_contrasts(rows)
     gates += (contrasts_gate(rows, contrasts),)
     if any(gate.status != "passed" for gate in gates):
         return [Evidence("decodable", ALL, subject.title, subject.sizes, {}, gates)]
-    names = subject.sheet.with_role("legitimate")
     problems = [
         Problem(
             contrast,
             rows,
-            design(rows.take(contrast.places), names),
+            design(rows.take(contrast.places), legitimate_names(subject, contrast.column)),
             seed=derive_seed(seed, "decoded", number),
         )
         for number, contrast in enumerate(contrasts)
     ]
     decoded = [problem.decode(draws) for problem in problems]
     p = exchange_p(np.array([part.areas for part in decoded]))
-    options = {"seed": seed, "draws": draws, "tries": tries}
-    return [_evidence(subject, *part, gates, names, options, len(problems)) for part in zip(problems, decoded, p)]
+    options = {"seed": seed, "draws": draws, "tries": tries, "left_out": few}
+    return [_evidence(subject, *part, gates, options, len(problems)) for part in zip(problems, decoded, p)]
 
 
 def all_contrasts(rows):
@@ -72,6 +73,29 @@ def all_contrasts(rows):
     return [contrast for large, _ in listed for contrast in large], [name for _, few in listed for name in few]
 
 
+def few_table(names):
+    """Groups that have too few rows to be compared, as the page lists them: dict.
+
+    Args:
+        names: list of str.
+    """
+    return {"Groups with too few rows to be compared": [{"group": name} for name in names]} if names else {}
+
+
+def legitimate_names(subject, column):
+    """Legitimate columns that the rows have, but for the protected one that is asked about.
+
+    Args:
+        subject: `AuditSubject`.
+        column: str, the protected column.
+
+    Returns:
+        list of str.
+    """
+    known = {other.name for other in (*subject.test.columns, *subject.test.protected)} - {column}
+    return [name for name in subject.sheet.with_role("legitimate") if name in known]
+
+
 def sheet_gates(subject):
     """The sheet must name protected and legitimate columns, and rows must be units: tuple of `Gate`.
 
@@ -82,21 +106,22 @@ def sheet_gates(subject):
 
 
 def _role_gate(subject, role):
-    known = {column.name for column in (*subject.test.columns, *subject.test.protected)}
-    names = [name for name in subject.sheet.with_role(role) if name in known]
-    if role == "protected":
-        names = [column.name for column in subject.test.protected]
+    is_protected = role == "protected"
+    names = [column.name for column in subject.test.protected] if is_protected else legitimate_names(subject, "")
     if names:
         return Gate(f"{role} columns", "passed", ", ".join(names))
     return Gate(f"{role} columns", "not applicable", f'the sheet names none; add roles = ["{role}"] to a column')
 
 
 def contrasts_gate(rows, contrasts):
-    """There must be groups that are large enough on both sides: `Gate`.
+    """There must be groups that are large enough on both sides.
 
     Args:
         rows: `Rows`.
         contrasts: list of `sanity.audit.legitimate.Contrast`.
+
+    Returns:
+        `Gate`.
     """
     enough = bool(contrasts) and rows.unit_count >= FEWEST_UNITS
     words = (
@@ -112,7 +137,7 @@ def _features_gate(rows):
     return Gate("activations", "passed" if finite else "failed", f"{rows.features.shape[1]} channels, finite: {finite}")
 
 
-def _evidence(subject, problem, decoded, p, gates, names, options, family):
+def _evidence(subject, problem, decoded, p, gates, options, family):
     """What was measured of one contrast: `Evidence`."""
     odds = odds_gate(
         problem.features, problem.contrast.members, problem.odds, problem.fitted, seed=derive_seed(problem.seed, "odds")
@@ -120,7 +145,7 @@ def _evidence(subject, problem, decoded, p, gates, names, options, family):
     tried = problem.copies(float(decoded.areas[1:].mean()), DELTA, subject.alpha / family, options["tries"])
     contrast, effect = problem.contrast, decoded.excess
     needed = int(np.ceil(len(contrast.places) * ((effect.high - effect.mean) / (0.4 * DELTA)) ** 2))
-    return margin_evidence(
+    evidence = margin_evidence(
         "decodable",
         contrast.name,
         subject,
@@ -128,23 +153,27 @@ def _evidence(subject, problem, decoded, p, gates, names, options, family):
         effect=effect,
         tries=tried,
         delta=DELTA,
-        why=_clauses(decoded, contrast, tried, names, inputs_among(subject, contrast.column)),
+        why=_clauses(subject, contrast, tried),
         units=_smaller_side(problem),
         gates=(*gates, odds),
         samples={"areas": decoded.areas},
         settings=options,
         needed=needed,
         also=_also(decoded),
-        tables={f"How well {contrast.name} is told": _listed(decoded)},
+        tables={f"How well {contrast.name} is told": _listed(decoded), **few_table(options["left_out"])},
     )
+    return replace(evidence, sizes={**evidence.sizes, "rows": len(contrast.places)})
 
 
 def inputs_among(subject, column):
-    """What is said first where a protected column is an input: str, "" elsewhere.
+    """What is said first where a protected column is an input.
 
     Args:
         subject: `AuditSubject`.
         column: str.
+
+    Returns:
+        str, "" where it is none.
     """
     is_input = column in subject.input_places or "input" in subject.sheet.column(column).roles
     return f"{column} is an input of the network. " if is_input else ""
@@ -155,8 +184,10 @@ def _smaller_side(problem):
     return min(len(np.unique(problem.units[side])) for side in (members, ~members))
 
 
-def _clauses(decoded, contrast, tried, names, start):
-    listed = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+def _clauses(subject, contrast, tried):
+    start, names = inputs_among(subject, contrast.column), legitimate_names(subject, contrast.column)
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    listed = ", ".join(names[:3]) + more if names else "nothing"
     planted = tried.words(f"A channel that raises the area by {DELTA:.2g}")
     return {
         ENCODED: f"{start}The layer tells {contrast.name} better than {listed} would. Whether it is used is another question",
@@ -226,5 +257,14 @@ def _ruling(evidence):
     ),
 )
 def decodable_rule(family, margins, seed):
-    """A p of the true column among redrawn ones, and else an interval below the margin with planted channels found."""
+    """A p of the true column among redrawn ones, and else an interval below the margin with planted channels found.
+
+    Args:
+        family: list of `Evidence`.
+        margins: `sanity.ruling.Margins`, which are not used.
+        seed: int, which is not used.
+
+    Returns:
+        list of `Ruling`.
+    """
     return [_ruling(evidence) for evidence in family]

@@ -7,9 +7,9 @@ largest under values that units have exchanged (Westfall, Young 1993). Intervals
 
 import numpy as np
 
-from sanity.audit.copies import TRIES
+from sanity.audit.copies import TRIES, Tries
 from sanity.audit.gates import units_gate
-from sanity.audit.groups import ERROR, SUPPRESSED, as_tries, list_groupings, list_metrics, measure_gaps
+from sanity.audit.groups import ERROR, SUPPRESSED, list_groupings, list_metrics, measure_gaps
 from sanity.audit.margin import (
     BEYOND,
     NONE,
@@ -92,7 +92,7 @@ def _evidence(subject, gaps, null, delta, gates, settings, measured):
     """What was measured of one rate in the groups of one column: `Evidence`."""
     findings = _findings(gaps, delta, subject.alpha)
     place = _deciding(gaps, findings)
-    tried, comparison = as_tries(gaps, null), gaps.comparison
+    tried, comparison = Tries(null, gaps.planted), gaps.comparison
     name = comparison.grouping.name
     rates = {"rates": gaps.rates, "gaps": gaps.gaps, "counts": _shown_counts(comparison)}
     return margin_evidence(

@@ -5,6 +5,8 @@ https://doi.org/10.1093/biomet/70.1.41). What the output has of the group given 
 measure of Shah and Peters 2020 (https://arxiv.org/abs/1804.07203). Only a swap shows use.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from sanity.audit.copies import TRIES, would_find
@@ -23,7 +25,14 @@ from sanity.audit.margin import (
 from sanity.audit.permutation import halves
 from sanity.audit.swaps import TOGETHER, Swap, read_swaps
 from sanity.checks import checks
-from sanity.checks.decodable import all_contrasts, contrasts_gate, inputs_among, sheet_gates
+from sanity.checks.decodable import (
+    all_contrasts,
+    contrasts_gate,
+    few_table,
+    inputs_among,
+    legitimate_names,
+    sheet_gates,
+)
 from sanity.evidence import Evidence, Gate
 from sanity.ruling import About, Ruling, rules
 from sanity.seeds import derive_seed
@@ -50,18 +59,17 @@ def proxy_use(subject, *, seed, draws=DRAWS, tries=TRIES):
         list of `Evidence`, one for each group of a protected column against the rest.
     """
     rows = subject.test
-    contrasts, _ = all_contrasts(rows)
+    contrasts, few = all_contrasts(rows)
     gates = (*sheet_gates(subject), _swap_gate(subject), _candidates_gate(subject), _decision_gate(subject))
     gates += (contrasts_gate(rows, contrasts),)
     if any(gate.status != "passed" for gate in gates):
         return [Evidence("proxy_use", ALL, subject.title, subject.sizes, {}, gates)]
-    names = subject.sheet.with_role("legitimate")
     candidates = {contrast.column: _candidates(subject, contrast.column) for contrast in contrasts}
     swaps = [
         Swap(
             contrast,
             rows,
-            names,
+            legitimate_names(subject, contrast.column),
             candidates[contrast.column],
             subject.predict,
             _score(subject),
@@ -72,7 +80,7 @@ def proxy_use(subject, *, seed, draws=DRAWS, tries=TRIES):
     level = 1 - subject.alpha / sum(len(swap.candidates) for swap in swaps)
     swapped = [swap.measure(draws, tries, DELTA, level) for swap in swaps]
     p, tried = read_swaps(swapped, subject.alpha, tries)
-    settings = {"seed": seed, "draws": draws, "tries": tries}
+    settings = {"seed": seed, "draws": draws, "tries": tries, "left_out": few}
     return [
         _evidence(subject, *part, contrasts, gates, settings) for part in zip(swaps, swapped, p, tried, range(len(p)))
     ]
@@ -137,7 +145,7 @@ def _evidence(subject, swap, swapped, p, tried, number, contrasts, gates, settin
     sides = [len(np.unique(swap.odds.units[swap.members == side])) for side in (0, 1)]
     half = (effect.high - effect.low) / 2
     needed = int(np.ceil(len(swap.members) * (half / (0.6 * DELTA)) ** 2)) if np.isfinite(half) else 0
-    return margin_evidence(
+    evidence = margin_evidence(
         "proxy_use",
         contrast.name,
         subject,
@@ -154,8 +162,12 @@ def _evidence(subject, swap, swapped, p, tried, number, contrasts, gates, settin
         also=(
             ("output given the legitimate columns", f"p = {p[-1]:.2g}. What one layer does with it was not tested."),
         ),
-        tables={f"Columns swapped between groups: {contrast.name}": _listed(swapped, p, findings)},
+        tables={
+            f"Columns swapped between groups: {contrast.name}": _listed(swapped, p, findings),
+            **few_table(settings["left_out"]),
+        },
     )
+    return replace(evidence, sizes={**evidence.sizes, "rows": len(swap.members)})
 
 
 def _odds_gate(swap):
@@ -241,5 +253,14 @@ def _ruling(evidence):
     ),
 )
 def proxy_use_rule(family, margins, seed):
-    """Use by the interval of a swap; else dependence of the output given the legitimate columns."""
+    """Use by the interval of a swap; else dependence of the output given the legitimate columns.
+
+    Args:
+        family: list of `Evidence`.
+        margins: `sanity.ruling.Margins`, which are not used.
+        seed: int, which is not used.
+
+    Returns:
+        list of `Ruling`.
+    """
     return [_ruling(evidence) for evidence in family]

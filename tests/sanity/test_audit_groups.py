@@ -212,6 +212,15 @@ def test_missing_values_are_a_group_and_numbers_are_cut():
     assert group_by(Column("age", np.array([1.0, 2.0, np.nan]))).names == ("1", "2", "missing")
 
 
+def test_figures_show_groups_and_name_those_that_are_not_shown():
+    from recipes.report.audited import group_gaps as pictures
+
+    evidence = group_gaps(people(0, (300, 200, 7)), seed=0, draws=19, tries=2)[3]
+    ((title, svg),) = pictures.figures(evidence)
+    assert "too few rows: g2" in title and "g2" not in svg and "g0 (300)" in svg and "nan" not in svg
+    assert pictures.figures(replace(evidence, samples={})) == []
+
+
 # Edges --------------------------------------------------------------------------------------------------------------------
 
 

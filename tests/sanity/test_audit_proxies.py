@@ -145,6 +145,10 @@ def test_a_stand_in_that_is_encoded_and_not_used():
 def test_a_stand_in_that_is_used_is_named():
     row = verdict_of(proxy_use, world(0, "used"))
     assert (row.outcome, row.finding) == ("FAIL", USED) and PROXY in row.sentence
+    from recipes.report.audited import proxy_use as pictures
+
+    ((_, svg),) = pictures.figures(proxy_use(world(0, "used", 400), seed=0, draws=19, tries=2)[0])
+    assert PROXY in svg and "margin" in svg
     table = next(iter(row.settings["tables"].values()))
     assert table[0]["share of decisions"] > 0.2 and table[-1]["column"] == NOISE
 
@@ -244,6 +248,24 @@ def test_what_is_lacking_is_named():
     assert row.finding == "NOT APPLICABLE"
     row = verdict_of(decodable, replace(subject, test=replace(subject.test, protected=())))
     assert row.finding == "NOT APPLICABLE" and 'roles = ["protected"]' in row.sentence
+
+
+def test_a_protected_column_is_not_legitimate_for_itself_and_unknown_ones_are_left_out():
+    subject = world(0, "encoded", 400)
+    roles = {"sex": ColumnSheet(roles=("protected", "legitimate")), "gone": ColumnSheet(roles=("legitimate", "id"))}
+    sheet = subject.sheet.model_copy(update={"columns": roles | {LEGITIMATE: ColumnSheet(roles=("legitimate",))}})
+    assert verdict_of(decodable, replace(subject, sheet=sheet)).finding == ENCODED
+    assert verdict_of(proxy_use, replace(subject, sheet=sheet)).outcome != "INVALID"
+
+
+def test_rows_whose_group_is_missing_and_small_groups_are_said():
+    subject = world(0, "used", 600)
+    values = np.where(np.arange(600) < 100, np.nan, np.arange(600) % 2.0)
+    values[[300, 301]] = 2
+    rows = replace(subject.test, protected=(Column("sex", values, ("f", "m", "x")),))
+    for check in (decodable, proxy_use):
+        row = verdict_of(check, replace(subject, test=rows), draws=39, tries=5)
+        assert row.sizes["rows"] == 500 and {"group": "sex = x"} in list(row.settings["tables"].values())[-1]
 
 
 def edge_cases():

@@ -1,0 +1,1 @@
+"""Audited: pictures of what a check of an audit found, one module a check: figures(evidence) -> [(title, svg)]."""
