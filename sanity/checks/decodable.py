@@ -197,7 +197,7 @@ def _clauses(subject, contrast, tried):
 
 
 def _also(decoded):
-    areas = [decoded.areas[0], decoded.areas[1:].mean(), decoded.legitimate]
+    areas = [decoded.layer, decoded.redrawn, decoded.legitimate]
     words = (
         f"layer {areas[0]:.2f}; column drawn anew {areas[1]:.2f}; legitimate columns alone {areas[2]:.2f}; chance 0.50"
     )
@@ -208,8 +208,10 @@ def _also(decoded):
 def _listed(decoded):
     """What is shown beside the layer, which decides nothing: list of dict."""
     rows = [
-        ("layer", decoded.areas[0]),
-        ("layer, column drawn anew", decoded.areas[1:].mean()),
+        ("layer without what legitimate columns say of it", decoded.areas[0]),
+        ("the same, column drawn anew", decoded.areas[1:].mean()),
+        ("layer", decoded.layer),
+        ("layer, column drawn anew", decoded.redrawn),
         ("legitimate columns alone", decoded.legitimate),
         ("inputs", decoded.inputs),
         ("chance", 0.5),
@@ -249,7 +251,7 @@ def _ruling(evidence):
         "area above that of a column drawn anew",
         dict.fromkeys((ENCODED, NOT_DECODABLE, TOO_FEW), "{why}"),
         number="area under the ROC curve",
-        similarity="area under the ROC curve of a ridge probe on one half of the units, of the column less that of columns drawn from P(A | L), with 1.96 deviations of the latter",
+        similarity="area under the ROC curve of a ridge probe, fitted on one half of the units to activations without what the legitimate columns say of them, of the column less that of columns drawn from P(A | L), with 1.96 deviations of the latter",
         sampled=False,
         better="lower",
         counted={"rows": "rows", "units": "units on the smaller side"},
