@@ -119,7 +119,7 @@ def above_chance(subject, seed):
     problem = problem_of(subject, seed)
     held = problem.contrast.members[~problem.fitted]
     spread = np.sqrt((len(held) + 1) / (12 * held.sum() * (len(held) - held.sum())))
-    return probe_auc(problem.values, problem.contrast.members[None], problem.fitted)[0] > 0.5 + 1.645 * spread
+    return probe_auc(problem.plain, problem.contrast.members[None], problem.fitted)[0] > 0.5 + 1.645 * spread
 
 
 def gate_fails(subject, seed):
@@ -178,7 +178,7 @@ def proxy_rates(runs):
 
 
 def _holds_zero(result):
-    return bool((result.shares[:, 1] <= 0).all() and (result.shares[:, 2] >= 0).all())
+    return bool((result.shares[:, 1] <= 1e-9).all() and (result.shares[:, 2] >= -1e-9).all())
 
 
 def true_share(use):

@@ -180,7 +180,7 @@ def test_a_column_that_says_nothing_beyond_is_not_found_and_a_probe_above_chance
     for subject in worlds[:40]:
         problem = problem_of(subject)
         held, members = problem.contrast.members[~problem.fitted], problem.contrast.members[None]
-        area = probe_auc(problem.values, members, problem.fitted)[0]
+        area = probe_auc(problem.plain, members, problem.fitted)[0]
         spread = np.sqrt((len(held) + 1) / (12 * held.sum() * (len(held) - held.sum())))
         naive.append(area > 0.5 + 1.645 * spread)
     assert wilson_interval(sum(alarms), 100).low <= 0.05, np.mean(alarms)
