@@ -91,6 +91,8 @@ setup(
             *SHAP,
             *TEXT,
             *HUB,
+            # Rates by group, as its users have them.
+            "fairlearn>=0.13",
             # Boosted trees as their users have them.
             "lightgbm>=4.5",
             'xgboost-cpu>=3.0; sys_platform == "linux"',

@@ -243,17 +243,17 @@ FINDINGS = (
         "Of data: the view cannot look at these data, or views of noise told the labels, too.",
     ),
     (
-        "WEAK SLICE BEYOND THE MARGIN",
+        "WEAK SLICE BEYOND THE MARGIN, GAP BEYOND THE MARGIN",
         "FAIL",
         "Of an audit: the effect is there, and larger than the margin.",
     ),
     (
-        "WEAK SLICE OF UNCERTAIN SIZE",
+        "WEAK SLICE OF UNCERTAIN SIZE, GAP OF UNCERTAIN SIZE",
         "INCONCLUSIVE",
         "Of an audit: the effect is there, and the margin lies inside its interval.",
     ),
     (
-        "WEAK SLICE WITHIN THE MARGIN",
+        "WEAK SLICE WITHIN THE MARGIN, GAP WITHIN THE MARGIN",
         "PASS",
         "Of an audit: the effect is there, and smaller than the margin.",
     ),
@@ -334,6 +334,21 @@ FINDINGS = (
         "NOT ENOUGH DATA",
         "INCONCLUSIVE",
         "Of an audit: nothing was found, and an effect of the margin's size might have been missed.",
+    ),
+    (
+        "NOT DECODABLE BEYOND LEGITIMATE, USE WITHIN THE MARGIN",
+        "PASS",
+        "Of an audit: a layer says no more of a protected column than legitimate ones do, or swaps turn few decisions.",
+    ),
+    (
+        "ENCODED BEYOND LEGITIMATE, DEPENDS ON IT BEYOND LEGITIMATE",
+        "INCONCLUSIVE",
+        "Of an audit: a layer, or the output, says more of it than legitimate columns do. Use needs a swap.",
+    ),
+    (
+        "USED BEYOND THE MARGIN",
+        "FAIL",
+        "Of an audit: swapping columns between groups turns more decisions than the margin.",
     ),
     (
         "ENCODED",

@@ -14,6 +14,8 @@ from sanity.statistics import Interval, without_interval
 BEYOND, UNCERTAIN, WITHIN = "BEYOND THE MARGIN", "OF UNCERTAIN SIZE", "WITHIN THE MARGIN"
 NONE, TOO_FEW = "NONE ABOVE THE MARGIN", "NOT ENOUGH DATA"
 OUTCOMES = {BEYOND: "FAIL", UNCERTAIN: "INCONCLUSIVE", WITHIN: "PASS", NONE: "PASS", TOO_FEW: "INCONCLUSIVE"}
+# What is found of several together is what is found of the first here.
+WORST = (BEYOND, UNCERTAIN, TOO_FEW, WITHIN, NONE)
 # With fewer units on a side nothing passes or fails.
 FEWEST_UNITS = 12
 
@@ -33,6 +35,22 @@ def compare_with_margin(p, effect, delta, alpha=0.05):
     if p <= alpha:
         return BEYOND if effect.low > delta else WITHIN if effect.high < delta else UNCERTAIN
     return NONE if effect.high < delta else TOO_FEW
+
+
+def without_sign(difference):
+    """The size of a difference that may have either sign; its upper bound holds either way.
+
+    Args:
+        difference: three floats, the difference and its bounds.
+
+    Returns:
+        `Interval`, without bounds that say anything where the difference is not known.
+    """
+    mean, low, high = map(float, difference)
+    if not np.isfinite([mean, low, high]).all():
+        return Interval(float("nan"), float("-inf"), float("inf"))
+    low, high = (low, high) if mean >= 0 else (-high, -low)
+    return Interval(abs(mean), low, max(high, -low))
 
 
 def margin_finding(noun, finding):

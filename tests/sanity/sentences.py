@@ -8,6 +8,7 @@ import numpy as np
 from sanity import gates
 from sanity.audit import margin
 from sanity.checks import atom_effect, checks, claim_of, harm, unlikeness
+from sanity.checks import atom_effect, checks, claim_of, decodable, proxy_use
 from sanity.checks.attention_order import ORACLE
 from sanity.checks.attention_use import DECIDING, MOVED, OTHER
 from sanity.checks.classes import MAGNITUDE
@@ -39,6 +40,14 @@ WHY |= {
     unlikeness.UNLIKE: "12 of 300 current rows lie farther from the reference than held-out rows do, by their features",
     unlikeness.NONE: "no current row lies farther from the reference than held-out rows do, by its features",
 }
+WHY |= dict.fromkeys(
+    (decodable.ENCODED, decodable.NOT_DECODABLE),
+    "The layer tells sex = female better than income would. Whether it is used is another question",
+)
+WHY |= dict.fromkeys(
+    (proxy_use.USED, proxy_use.UNUSED, proxy_use.DEPENDS),
+    "Swapping district between groups of sex = female turns more than 2% of decisions",
+)
 OF_PICTURES = {"units": 6, "pictures": 3, "sources": 40, "networks": 3}
 
 
@@ -278,6 +287,9 @@ def _rise(draw):
 
 def _flags(draw):
     return {"flagged": draw.rng.random(40) < draw.rng.choice([0.0, 0.2])}
+def _of_proxies(draw):
+    """As `_of_margin`, with the p of what the output has of a group."""
+    return {**_of_margin(draw), "output p": np.array([draw.rng.choice([0.005, 0.4])])}
 
 
 # What a check measures, by its name: a `Draw` -> samples.
@@ -327,6 +339,9 @@ SAMPLES = {
     "shift": _of_margin,
     "harm": _rise,
     "unlikeness": _flags,
+    "group_gaps": _of_margin,
+    "decodable": _of_margin,
+    "proxy_use": _of_proxies,
 }
 PROMISES = ("maps are finite", "the same seed gives the same bytes", "an image's map is the same alone as in a batch")
 

@@ -1,0 +1,37 @@
+"""Group gaps: the rate of each group with its interval, and by name the groups that have too few rows to be shown."""
+
+import numpy as np
+
+from recipes.report.figures import draw_intervals
+
+# Groups that are drawn, the largest.
+MOST = 12
+
+
+def figures(evidence):
+    """A picture of the rates of the groups.
+
+    Args:
+        evidence: `sanity.evidence.Evidence` of `group_gaps`.
+
+    Returns:
+        list of (title, SVG text), empty where a gate failed.
+    """
+    if "rates" not in evidence.samples:
+        return []
+    names, rates = evidence.settings["groups"], evidence.samples["rates"]
+    counts = evidence.samples["counts"]
+    order = sorted(range(len(names)), key=lambda place: -counts[place])
+    shown = [place for place in order if np.isfinite(rates[place]).all()]
+    rows = [(f"{names[place]} ({counts[place]:,})", *map(float, rates[place])) for place in shown[:MOST]]
+    return [(_title(evidence, [names[place] for place in order if place not in shown], len(shown)), _draw(rows))]
+
+
+def _title(evidence, blank, shown):
+    notes = [f"no rate is shown, too few rows: {', '.join(blank)}"] if blank else []
+    notes += [f"{shown - MOST} smaller groups are in the table"] if shown > MOST else []
+    return "; ".join([f"{evidence.method}, with rows of each group", *notes])
+
+
+def _draw(rows):
+    return draw_intervals(rows, "rate, with an interval that holds for all groups together")

@@ -1,0 +1,272 @@
+"""Decodable: does a layer say more of a protected column than the legitimate columns do?
+
+A probe is compared with the same probe of a column that is drawn anew from P(A | L), as of the conditional randomization test of
+Candes et al. 2018 (https://arxiv.org/abs/1610.02351). What follows from the legitimate columns alone is in both.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from sanity.audit.copies import TRIES, would_find
+from sanity.audit.decoding import Problem
+from sanity.audit.gates import units_gate
+from sanity.audit.legitimate import design, list_contrasts, odds_gate
+from sanity.audit.margin import FEWEST_UNITS, TOO_FEW, margin_evidence
+from sanity.checks import checks
+from sanity.evidence import Evidence, Gate
+from sanity.ruling import About, Ruling, rules
+from sanity.seeds import derive_seed
+from sanity.statistics import Interval, exchange_p, without_interval
+
+ALL = "protected columns"
+# The margin, in area under the ROC curve, and how often the column is drawn anew.
+DELTA, DRAWS = 0.05, 199
+ENCODED, NOT_DECODABLE = "ENCODED BEYOND LEGITIMATE", "NOT DECODABLE BEYOND LEGITIMATE"
+BESIDE = "An untrained network of the same shape is not among them."
+
+
+@checks.register(claim="data", question="proxies")
+def decodable(subject, *, seed, draws=DRAWS, tries=TRIES):
+    """Can a protected column be told from the activations better than from the legitimate columns?
+
+    Args:
+        subject: `sanity.audit.rows.AuditSubject`.
+        seed: int.
+        draws: int, how often the column is drawn anew from P(A | L).
+        tries: int, null copies, and planted ones of each size.
+
+    Returns:
+        list of `Evidence`, one for each group of a protected column against the rest.
+    """
+    rows = subject.test
+    gates = (*sheet_gates(subject), _features_gate(rows))
+    contrasts, few = all_contrasts(rows)
+    gates += (contrasts_gate(rows, contrasts),)
+    if any(gate.status != "passed" for gate in gates):
+        return [Evidence("decodable", ALL, subject.title, subject.sizes, {}, gates)]
+    problems = [
+        Problem(
+            contrast,
+            rows,
+            design(rows.take(contrast.places), legitimate_names(subject, contrast.column)),
+            seed=derive_seed(seed, "decoded", number),
+        )
+        for number, contrast in enumerate(contrasts)
+    ]
+    decoded = [problem.decode(draws) for problem in problems]
+    p = exchange_p(np.array([part.areas for part in decoded]))
+    options = {"seed": seed, "draws": draws, "tries": tries, "left_out": few}
+    return [_evidence(subject, *part, gates, options, len(problems)) for part in zip(problems, decoded, p)]
+
+
+def all_contrasts(rows):
+    """Groups of all protected columns against the rest.
+
+    Args:
+        rows: `Rows`.
+
+    Returns:
+        list of `sanity.audit.legitimate.Contrast`, and list of str, groups with too few rows.
+    """
+    listed = [list_contrasts(column) for column in rows.protected if (~column.missing).any()]
+    return [contrast for large, _ in listed for contrast in large], [name for _, few in listed for name in few]
+
+
+def few_table(names):
+    """Groups that have too few rows to be compared, as the page lists them: dict.
+
+    Args:
+        names: list of str.
+    """
+    return {"Groups with too few rows to be compared": [{"group": name} for name in names]} if names else {}
+
+
+def legitimate_names(subject, column):
+    """Legitimate columns that the rows have, but for the protected one that is asked about.
+
+    Args:
+        subject: `AuditSubject`.
+        column: str, the protected column.
+
+    Returns:
+        list of str.
+    """
+    known = {other.name for other in (*subject.test.columns, *subject.test.protected)} - {column}
+    return [name for name in subject.sheet.with_role("legitimate") if name in known]
+
+
+def sheet_gates(subject):
+    """The sheet must name protected and legitimate columns, and rows must be units: tuple of `Gate`.
+
+    Args:
+        subject: `AuditSubject`.
+    """
+    return tuple(_role_gate(subject, role) for role in ("protected", "legitimate")) + (units_gate(subject.test),)
+
+
+def _role_gate(subject, role):
+    is_protected = role == "protected"
+    names = [column.name for column in subject.test.protected] if is_protected else legitimate_names(subject, "")
+    if names:
+        return Gate(f"{role} columns", "passed", ", ".join(names))
+    return Gate(f"{role} columns", "not applicable", f'the sheet names none; add roles = ["{role}"] to a column')
+
+
+def contrasts_gate(rows, contrasts):
+    """There must be groups that are large enough on both sides.
+
+    Args:
+        rows: `Rows`.
+        contrasts: list of `sanity.audit.legitimate.Contrast`.
+
+    Returns:
+        `Gate`.
+    """
+    enough = bool(contrasts) and rows.unit_count >= FEWEST_UNITS
+    words = (
+        f"{len(contrasts)} groups with 30 rows on either side, in {rows.unit_count} units; {FEWEST_UNITS} are needed"
+    )
+    return Gate("groups to compare", "passed" if enough or not rows.protected else "failed", words)
+
+
+def _features_gate(rows):
+    if rows.features is None:
+        return Gate("activations", "not applicable", "none were given; name a layer")
+    finite = np.isfinite(rows.features).all()
+    return Gate("activations", "passed" if finite else "failed", f"{rows.features.shape[1]} channels, finite: {finite}")
+
+
+def _evidence(subject, problem, decoded, p, gates, options, family):
+    """What was measured of one contrast: `Evidence`."""
+    odds = odds_gate(
+        problem.features, problem.contrast.members, problem.odds, problem.fitted, seed=derive_seed(problem.seed, "odds")
+    )
+    tried = problem.copies(float(decoded.areas[1:].mean()), DELTA, subject.alpha / family, options["tries"])
+    contrast, effect = problem.contrast, decoded.excess
+    needed = int(np.ceil(len(contrast.places) * ((effect.high - effect.mean) / (0.4 * DELTA)) ** 2))
+    evidence = margin_evidence(
+        "decodable",
+        contrast.name,
+        subject,
+        p=float(p),
+        effect=effect,
+        tries=tried,
+        delta=DELTA,
+        why=_clauses(subject, contrast, tried),
+        units=_smaller_side(problem),
+        gates=(*gates, odds),
+        samples={"areas": decoded.areas},
+        settings=options,
+        needed=needed,
+        also=_also(decoded),
+        tables={f"How well {contrast.name} is told": _listed(decoded), **few_table(options["left_out"])},
+    )
+    return replace(evidence, sizes={**evidence.sizes, "rows": len(contrast.places)})
+
+
+def inputs_among(subject, column):
+    """What is said first where a protected column is an input.
+
+    Args:
+        subject: `AuditSubject`.
+        column: str.
+
+    Returns:
+        str, "" where it is none.
+    """
+    is_input = column in subject.input_places or "input" in subject.sheet.column(column).roles
+    return f"{column} is an input of the network. " if is_input else ""
+
+
+def _smaller_side(problem):
+    members = problem.contrast.members == 1
+    return min(len(np.unique(problem.units[side])) for side in (members, ~members))
+
+
+def _clauses(subject, contrast, tried):
+    start, names = inputs_among(subject, contrast.column), legitimate_names(subject, contrast.column)
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    listed = ", ".join(names[:3]) + more if names else "nothing"
+    planted = tried.words(f"A channel that raises the area by {DELTA:.2g}")
+    return {
+        ENCODED: f"{start}The layer tells {contrast.name} better than {listed} would. Whether it is used is another question",
+        NOT_DECODABLE: f"{start}The layer tells {contrast.name} no better than {listed} would. {planted}",
+        TOO_FEW: f"{start}Whether the layer tells {contrast.name} better than {listed} would is open. {planted}",
+    }
+
+
+def _also(decoded):
+    areas = [decoded.layer, decoded.redrawn, decoded.legitimate]
+    words = (
+        f"layer {areas[0]:.2f}; column drawn anew {areas[1]:.2f}; legitimate columns alone {areas[2]:.2f}; chance 0.50"
+    )
+    inputs = "" if np.isnan(decoded.inputs) else f"; inputs {decoded.inputs:.2f}"
+    return (("area under the ROC curve", f"{words}{inputs}. {BESIDE}"),)
+
+
+def _listed(decoded):
+    """What is shown beside the layer, which decides nothing: list of dict."""
+    rows = [
+        ("layer without what legitimate columns say of it", decoded.areas[0]),
+        ("the same, column drawn anew", decoded.areas[1:].mean()),
+        ("layer", decoded.layer),
+        ("layer, column drawn anew", decoded.redrawn),
+        ("legitimate columns alone", decoded.legitimate),
+        ("inputs", decoded.inputs),
+        ("chance", 0.5),
+    ]
+    return [{"told from": name, "area": float(area)} for name, area in rows if np.isfinite(area)]
+
+
+def _decide(evidence):
+    """ENCODED, NOT_DECODABLE or TOO_FEW: str."""
+    samples, settings = evidence.samples, evidence.settings
+    if samples["p"][0] <= settings["alpha"]:
+        return ENCODED
+    settled = samples["effect"][2] < settings["delta"] and would_find(samples["planted"])
+    return NOT_DECODABLE if settled and evidence.sizes["units"] >= FEWEST_UNITS else TOO_FEW
+
+
+def _ruling(evidence):
+    finding = _decide(evidence)
+    needed = evidence.settings.get("needed")
+    return Ruling(
+        "PASS" if finding == NOT_DECODABLE else "INCONCLUSIVE",
+        finding,
+        Interval(*map(float, evidence.samples["effect"])),
+        without_interval(),
+        without_interval(),
+        p=float(evidence.samples["p"][0]),
+        why=evidence.settings["why"].get(finding, ""),
+        also=tuple(evidence.settings.get("also", ())),
+        remedy=f"About {needed:,} rows would settle it." if finding == TOO_FEW and needed else "",
+    )
+
+
+@rules.register(
+    name="decodable",
+    about=About(
+        "Says no more of a protected column than legitimate ones do",
+        "area above that of a column drawn anew",
+        dict.fromkeys((ENCODED, NOT_DECODABLE, TOO_FEW), "{why}"),
+        number="area under the ROC curve",
+        similarity="area under the ROC curve of a ridge probe, fitted on one half of the units to activations without what the legitimate columns say of them, of the column less that of columns drawn from P(A | L), with 1.96 deviations of the latter",
+        sampled=False,
+        better="lower",
+        counted={"rows": "rows", "units": "units on the smaller side"},
+        cannot="Cannot conclude: that the network uses it, or that the legitimate columns are rightly called so. A probe of another kind may tell more.",
+    ),
+)
+def decodable_rule(family, margins, seed):
+    """A p of the true column among redrawn ones, and else an interval below the margin with planted channels found.
+
+    Args:
+        family: list of `Evidence`.
+        margins: `sanity.ruling.Margins`, which are not used.
+        seed: int, which is not used.
+
+    Returns:
+        list of `Ruling`.
+    """
+    return [_ruling(evidence) for evidence in family]

@@ -1,0 +1,266 @@
+"""Proxy use: do decisions turn when columns are swapped between groups, beyond what the legitimate columns say?
+
+Given P(A | L), donors of either group have the same legitimate columns on average (Rosenbaum, Rubin 1983,
+https://doi.org/10.1093/biomet/70.1.41). What the output has of the group given the legitimate columns is the generalised covariance
+measure of Shah and Peters 2020 (https://arxiv.org/abs/1804.07203). Only a swap shows use.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from sanity.audit.copies import TRIES, would_find
+from sanity.audit.legitimate import odds_gate, odds_on_half
+from sanity.audit.margin import (
+    BEYOND,
+    FEWEST_UNITS,
+    NONE,
+    TOO_FEW,
+    WITHIN,
+    WORST,
+    compare_with_margin,
+    margin_evidence,
+    without_sign,
+)
+from sanity.audit.permutation import halves
+from sanity.audit.swaps import TOGETHER, Swap, read_swaps
+from sanity.checks import checks
+from sanity.checks.decodable import (
+    all_contrasts,
+    contrasts_gate,
+    few_table,
+    inputs_among,
+    legitimate_names,
+    sheet_gates,
+)
+from sanity.evidence import Evidence, Gate
+from sanity.ruling import About, Ruling, rules
+from sanity.seeds import derive_seed
+from sanity.statistics import Interval, without_interval
+
+ALL = "protected columns"
+# The margin, a share of decisions, and how often the column is drawn anew.
+DELTA, DRAWS = 0.02, 199
+USED, DEPENDS, UNUSED = "USED BEYOND THE MARGIN", "DEPENDS ON IT BEYOND LEGITIMATE", "USE WITHIN THE MARGIN"
+OUTCOMES = {USED: "FAIL", DEPENDS: "INCONCLUSIVE", UNUSED: "PASS", TOO_FEW: "INCONCLUSIVE"}
+
+
+@checks.register(claim="data", question="proxies")
+def proxy_use(subject, *, seed, draws=DRAWS, tries=TRIES):
+    """Do decisions turn when columns that are not legitimate are swapped between groups of a protected column?
+
+    Args:
+        subject: `sanity.audit.rows.AuditSubject`.
+        seed: int.
+        draws: int, how often the column is drawn anew from P(A | L).
+        tries: int, null copies, and planted ones of each size.
+
+    Returns:
+        list of `Evidence`, one for each group of a protected column against the rest.
+    """
+    rows = subject.test
+    contrasts, few = all_contrasts(rows)
+    gates = (*sheet_gates(subject), _swap_gate(subject), _candidates_gate(subject), _decision_gate(subject))
+    gates += (contrasts_gate(rows, contrasts),)
+    if any(gate.status != "passed" for gate in gates):
+        return [Evidence("proxy_use", ALL, subject.title, subject.sizes, {}, gates)]
+    candidates = {contrast.column: _candidates(subject, contrast.column) for contrast in contrasts}
+    swaps = [
+        Swap(
+            contrast,
+            rows,
+            legitimate_names(subject, contrast.column),
+            candidates[contrast.column],
+            subject.predict,
+            _score(subject),
+            seed=derive_seed(seed, "swapped", number),
+        )
+        for number, contrast in enumerate(contrasts)
+    ]
+    level = 1 - subject.alpha / sum(len(swap.candidates) for swap in swaps)
+    swapped = [swap.measure(draws, tries, DELTA, level) for swap in swaps]
+    p, tried = read_swaps(swapped, subject.alpha, tries)
+    settings = {"seed": seed, "draws": draws, "tries": tries, "left_out": few}
+    return [
+        _evidence(subject, *part, contrasts, gates, settings) for part in zip(swaps, swapped, p, tried, range(len(p)))
+    ]
+
+
+def _swap_gate(subject):
+    rows = subject.test
+    can_ask = subject.predict is not None and rows.inputs is not None and bool(subject.input_places)
+    words = "a table, and a network that can be asked again"
+    lacks = "swaps need a table and a network that can be asked again; images and text need pairs of inputs"
+    return Gate("columns can be swapped", "passed" if can_ask else "not applicable", words if can_ask else lacks)
+
+
+def _candidates_gate(subject):
+    names = [name for name in subject.input_places if name not in subject.sheet.with_role("legitimate")]
+    words = f"{len(names)} inputs are not legitimate" if names else "every input is legitimate, so that none is swapped"
+    return Gate("columns to swap", "passed" if names else "not applicable", words)
+
+
+def _decision_gate(subject):
+    rows = subject.test
+    two = rows.logits is not None and rows.logits.shape[1] == 2
+    if rows.logits is not None and not rows.is_regression and (two or subject.sheet.decision):
+        return Gate("decisions", "passed", "two classes, or a decision is stated")
+    return Gate("decisions", "not applicable", 'the sheet states none; add [decision] with favourable = "CLASS"')
+
+
+def _candidates(subject, column):
+    """Inputs that are swapped: each that is not legitimate, and all but the protected column together: dict."""
+    legitimate = subject.sheet.with_role("legitimate")
+    alone = {name: tuple(places) for name, places in subject.input_places.items() if name not in legitimate}
+    others = [name for name in alone if name != column]
+    if len(others) < 2:
+        return alone
+    return alone | {TOGETHER: tuple(place for name in others for place in alone[name])}
+
+
+def _score(subject):
+    """What is above zero where a decision is favourable, on the scale of log odds: logits [rows, classes] -> [rows]."""
+    decision = subject.sheet.decision
+    place = subject.favourable() if decision else 1
+    threshold = decision.threshold if decision else 0.5
+
+    def score(logits):
+        logits = np.asarray(logits, "float64")
+        others = np.delete(logits, place, axis=1)
+        top = others.max(axis=1)
+        rest = top + np.log(np.exp(others - top[:, None]).sum(axis=1))
+        return logits[:, place] - rest - np.log(threshold / (1 - threshold))
+
+    return score
+
+
+def _evidence(subject, swap, swapped, p, tried, number, contrasts, gates, settings):
+    """What was measured of one contrast: `Evidence`."""
+    contrast = contrasts[number]
+    findings = [
+        compare_with_margin(one, without_sign(share), DELTA, subject.alpha) for one, share in zip(p, swapped.shares)
+    ]
+    place = min(range(len(findings)), key=lambda candidate: (WORST.index(findings[candidate]), p[candidate]))
+    effect = without_sign(swapped.shares[place])
+    sides = [len(np.unique(swap.odds.units[swap.members == side])) for side in (0, 1)]
+    half = (effect.high - effect.low) / 2
+    needed = int(np.ceil(len(swap.members) * (half / (0.6 * DELTA)) ** 2)) if np.isfinite(half) else 0
+    evidence = margin_evidence(
+        "proxy_use",
+        contrast.name,
+        subject,
+        p=float(p[place]),
+        effect=effect,
+        tries=tried,
+        delta=DELTA,
+        why=_clauses(swapped, place, tried, contrast, subject),
+        units=min(sides),
+        gates=(*gates, _odds_gate(swap)),
+        samples={"output p": p[-1:], "shares": swapped.shares, "by candidate": p[:-1]},
+        settings={**settings, "candidates": swapped.names[:-1], "rows": len(swap.members)},
+        needed=needed,
+        also=(
+            ("output given the legitimate columns", f"p = {p[-1]:.2g}. What one layer does with it was not tested."),
+        ),
+        tables={
+            f"Columns swapped between groups: {contrast.name}": _listed(swapped, p, findings),
+            **few_table(settings["left_out"]),
+        },
+    )
+    return replace(evidence, sizes={**evidence.sizes, "rows": len(swap.members)})
+
+
+def _odds_gate(swap):
+    seed = derive_seed(swap.seed, "odds")
+    fitted = halves(swap.odds.units, seed=seed)
+    odds = odds_on_half(swap.features, swap.members, swap.odds.units, fitted)
+    return odds_gate(swap.features, swap.members, odds, fitted, seed=seed)
+
+
+def _clauses(swapped, place, tried, contrast, subject):
+    start, candidate = inputs_among(subject, contrast.column), swapped.names[place]
+    what = "all columns that are not legitimate" if candidate == TOGETHER else candidate
+    planted = tried.words(f"Use that turns {DELTA:.0%} of decisions")
+    swap = f"{start}Swapping {what} between groups of {contrast.name} turns"
+    return {
+        USED: f"{swap} more than {DELTA:.0%} of decisions",
+        UNUSED: f"{swap} less than {DELTA:.0%} of decisions. {planted}",
+        DEPENDS: f"{start}The output goes with {contrast.name} beyond the legitimate columns. Whether swaps turn more than {DELTA:.0%} of decisions is open",
+        TOO_FEW: f"{start}Whether swaps between groups of {contrast.name} turn more than {DELTA:.0%} of decisions is open. {planted}",
+    }
+
+
+def _listed(swapped, p, findings):
+    """Each candidate, those that turn most first: list of dict."""
+    rows = [
+        {
+            "column": name,
+            "share of decisions": float(share[0]),
+            "low": float(share[1]),
+            "high": float(share[2]),
+            "change of log odds": float(logit),
+            "p": float(one),
+            "finding": finding,
+        }
+        for name, share, logit, one, finding in zip(swapped.names, swapped.shares, swapped.logits, p, findings)
+    ]
+    return sorted(rows, key=lambda row: -abs(row["share of decisions"]))
+
+
+def _decide(evidence):
+    """USED, DEPENDS, UNUSED or TOO_FEW: str. Use needs a swap, and what only the output shows is not called so."""
+    samples, settings = evidence.samples, evidence.settings
+    effect, alpha = Interval(*map(float, samples["effect"])), settings["alpha"]
+    p, output = float(samples["p"][0]), float(samples["output p"][0])
+    of_swap = compare_with_margin(p, effect, settings["delta"], alpha)
+    if of_swap == BEYOND:
+        return USED
+    settled = evidence.sizes["units"] >= FEWEST_UNITS and would_find(samples["planted"])
+    if of_swap == WITHIN or (of_swap == NONE and settled):
+        return UNUSED
+    return DEPENDS if min(p, output) <= alpha else TOO_FEW
+
+
+def _ruling(evidence):
+    finding, needed = _decide(evidence), evidence.settings.get("needed")
+    few = evidence.sizes["units"] < FEWEST_UNITS
+    remedy = f"Give at least {FEWEST_UNITS} units on each side." if few else f"About {needed:,} rows would settle it."
+    return Ruling(
+        "INCONCLUSIVE" if few else OUTCOMES[finding],
+        finding,
+        Interval(*map(float, evidence.samples["effect"])),
+        without_interval(),
+        without_interval(),
+        p=float(evidence.samples["p"][0]),
+        why=evidence.settings["why"].get(finding, ""),
+        also=tuple(evidence.settings.get("also", ())),
+        remedy=remedy if few or (needed and finding in (DEPENDS, TOO_FEW)) else "",
+    )
+
+
+@rules.register(
+    name="proxy_use",
+    about=About(
+        "Decisions do not turn on stand-ins",
+        "share that turns",
+        dict.fromkeys(OUTCOMES, "{why}"),
+        number="share of decisions",
+        similarity="share of decisions that are favourable with columns of matched donors of the group less those with donors of the rest, by unit, at a level that holds for all columns together",
+        sampled=False,
+        better="lower",
+        counted={"rows": "rows", "units": "units on the smaller side"},
+        cannot="Cannot conclude: that the legitimate columns are rightly called so, that use is lawful, or what one layer does. Use that differs in sign between people may cancel.",
+    ),
+)
+def proxy_use_rule(family, margins, seed):
+    """Use by the interval of a swap; else dependence of the output given the legitimate columns.
+
+    Args:
+        family: list of `Evidence`.
+        margins: `sanity.ruling.Margins`, which are not used.
+        seed: int, which is not used.
+
+    Returns:
+        list of `Ruling`.
+    """
+    return [_ruling(evidence) for evidence in family]

@@ -1,0 +1,290 @@
+"""Group gaps: rates, intervals and p of groups against libraries, slow formulas and planted worlds."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from sanity.audit.groups import Comparison, Grouping, Metric, group_by, list_groupings, list_metrics, measure_gaps
+from sanity.audit.rows import AuditSubject, Column, Rows
+from sanity.audit.sheet import ColumnSheet, Decision, Sheet
+from sanity.checks.group_gaps import group_gaps
+from sanity.statistics import wilson_interval
+from sanity.verdict import judge
+from tests.audit_worlds.groups import CLASSES, people, subject_of
+
+SOME = (500, 250, 200, 50)
+
+
+def verdicts(subject, **options):
+    return judge(group_gaps(subject, seed=0, **{"draws": 99, "tries": 20} | options))
+
+
+def smallest_p(subject, seed=0, draws=99):
+    rows = subject.test
+    metrics, (groupings, _) = list_metrics(rows, 1), list_groupings(rows)
+    measured, _ = measure_gaps(rows, metrics, groupings, draws=draws, seed=seed, tries=0, delta=0.05, alpha=0.05)
+    return measured
+
+
+# Oracles ------------------------------------------------------------------------------------------------------------------
+
+
+def test_rates_are_those_of_fairlearn():
+    metrics = pytest.importorskip("fairlearn.metrics")
+    from sklearn.metrics import accuracy_score
+
+    rows = people(0, SOME).test
+    groups = rows.protected[0].values
+    frame = metrics.MetricFrame(
+        metrics={
+            "selection rate": metrics.selection_rate,
+            "true positive rate": metrics.true_positive_rate,
+            "false positive rate": metrics.false_positive_rate,
+            "accuracy": accuracy_score,
+        },
+        y_true=rows.labels,
+        y_pred=rows.predicted,
+        sensitive_features=groups,
+    )
+    for gaps in smallest_p(people(0, SOME), draws=19):
+        expected = frame.by_group[gaps.comparison.metric.name]
+        np.testing.assert_allclose(gaps.rates[:, 0], expected, atol=1e-12)
+        np.testing.assert_allclose(gaps.range, expected.max() - expected.min(), atol=1e-12)
+
+
+def test_rates_and_distances_are_those_of_a_slow_formula():
+    rng = np.random.default_rng(0)
+    codes, units, values = rng.integers(3, size=90), rng.integers(30, size=90), rng.random(90).round()
+    comparison = Comparison(Metric("any", values), Grouping("any", tuple("abc"), codes, ("any",)), units)
+    mean, variance, other, other_variance = (part[0] for part in comparison.measure(values[None]))
+    cells = [(unit, code) for unit in range(30) for code in range(3) if ((units == unit) & (codes == code)).any()]
+    everything = sum(np.sum((values - values.mean())[(units == u) & (codes == c)]) ** 2 for u, c in cells) / len(cells)
+    for code in range(3):
+        for inside, rate, spread in ((codes == code, mean, variance), (codes != code, other, other_variance)):
+            residuals = (values - values[inside].mean()) * inside
+            sums = [residuals[(units == u) & (codes == c) & inside].sum() for u, c in cells]
+            count = sum(bool((inside & (units == u) & (codes == c)).any()) for u, c in cells)
+            expected = (np.square(sums).sum() + 200 * everything) * count / (count + 199) / inside.sum() ** 2
+            assert rate[code] == pytest.approx(values[inside].mean())
+            assert spread[code] == pytest.approx(expected)
+
+
+def test_intervals_of_rows_are_wilsons_and_newcombes():
+    subject = people(1, (400, 100))
+    comparison = Comparison(list_metrics(subject.test, 1)[1], group_by(subject.test.protected[0]), subject.test.units)
+    gaps, rates = comparison.intervals(0.95)
+    counts = [(int(comparison.values[comparison.codes == k].sum()), int((comparison.codes == k).sum())) for k in (0, 1)]
+    one, other = (wilson_interval(*count) for count in counts)
+    np.testing.assert_allclose(rates, [[one.mean, one.low, one.high], [other.mean, other.low, other.high]])
+    low = one.mean - other.mean - np.hypot(one.mean - one.low, other.high - other.mean)
+    assert gaps[0, 1] == pytest.approx(low) and gaps[0, 0] == pytest.approx(one.mean - other.mean)
+    assert gaps[0, 2] == pytest.approx(-gaps[1, 1])
+
+
+def test_the_interval_of_a_small_group_covers_where_a_bootstrap_does_not():
+    rng = np.random.default_rng(0)
+    covered, of_bootstrap = [], []
+    for _ in range(300):
+        right = (rng.random(20) < 0.9).astype(float)
+        values = np.concatenate([right, rng.random(200) < 0.9])
+        codes = np.repeat([0, 1], [20, 200])
+        comparison = Comparison(Metric("any", values), Grouping("any", ("a", "b"), codes, ("any",)), np.arange(220))
+        _, low, high = comparison.intervals(0.95)[1][0]
+        covered.append(low <= 0.9 <= high)
+        means = rng.binomial(20, right.mean(), 400) / 20
+        of_bootstrap.append(np.quantile(means, 0.025) <= 0.9 <= np.quantile(means, 0.975))
+    assert np.mean(covered) >= 0.92 and np.mean(of_bootstrap) <= 0.92
+
+
+# Error rates --------------------------------------------------------------------------------------------------------------
+
+
+def fisher_p(subject):
+    """The smallest p of Fisher's test of decisions among rows of each label, each group against the rest."""
+    rows, groups = subject.test, subject.test.protected[0].values
+    tables = [
+        np.bincount(2 * (groups == group)[rows.labels == label] + rows.predicted[rows.labels == label], minlength=4)
+        for group in np.unique(groups)
+        for label in (0, 1)
+    ]
+    return min(stats.fisher_exact(table.reshape(2, 2)).pvalue for table in tables)
+
+
+def test_equal_groups_are_found_equal_and_any_test_alone_is_not():
+    alarms = [min(gaps.p.min() for gaps in smallest_p(people(seed, SOME), seed)) <= 0.05 for seed in range(100)]
+    naive = [fisher_p(people(seed, SOME)) <= 0.05 for seed in range(100)]
+    rate, alone = wilson_interval(sum(alarms), 100), wilson_interval(sum(naive), 100)
+    assert rate.low <= 0.05 and rate.mean <= 0.1, rate
+    assert alone.low > 0.05, alone
+
+
+def test_persons_are_units():
+    """Four rows of a person have much the same decision: rows as units alarm."""
+    worlds = [people(seed, (800, 400), persons=4) for seed in range(60)]
+    alarms = [min(gaps.p.min() for gaps in smallest_p(subject)) <= 0.05 for subject in worlds]
+    alone = [replace(subject, test=replace(subject.test, units=np.arange(1200))) for subject in worlds]
+    naive = [min(gaps.p.min() for gaps in smallest_p(subject)) <= 0.05 for subject in alone]
+    assert wilson_interval(sum(alarms), 60).low <= 0.05 < wilson_interval(sum(naive), 60).low
+
+
+def test_a_gap_in_a_group_of_200_is_found():
+    found = [smallest_p(people(seed, rates={3: 0.5}), seed)[1].p[3] <= 0.05 for seed in range(20)]
+    assert np.mean(found) >= 0.55, np.mean(found)
+
+
+def test_highest_less_lowest_is_shown_beside_what_equal_groups_have():
+    """Of equal groups it is far above zero, so that alone it would look like a gap."""
+    measured = [smallest_p(people(seed), seed)[1] for seed in range(5)]
+    assert min(gaps.range for gaps in measured) > 0.1
+    assert np.mean([gaps.range for gaps in measured]) == pytest.approx(
+        np.mean([gaps.range_exchanged for gaps in measured]), abs=0.08
+    )
+
+
+# Verdicts -----------------------------------------------------------------------------------------------------------------
+
+
+def test_large_equal_groups_pass_and_say_what_would_have_been_found():
+    rows = verdicts(people(0, (7000, 7000)), draws=199)
+    assert {row.finding for row in rows} == {"NONE ABOVE THE MARGIN"} and all(row.passed for row in rows)
+    assert "would have been found in 20 of 20 tries" in rows[0].sentence
+
+
+def test_a_gap_beyond_the_margin_fails_and_names_the_group():
+    rows = {row.method: row for row in verdicts(people(0, (1000, 500, 500), rates={1: 0.4}))}
+    row = rows["true positive rate by group"]
+    assert (row.outcome, row.finding) == ("FAIL", "GAP BEYOND THE MARGIN") and "g1" in row.sentence
+    assert rows["false positive rate by group"].outcome != "FAIL"
+
+
+def test_small_groups_are_listed_and_never_pass():
+    evidence = group_gaps(people(0, (4000, 4000, 60, 7)), seed=0, draws=49, tries=2)
+    rows = judge(evidence)
+    assert {row.outcome for row in rows} == {"INCONCLUSIVE"}
+    table = rows[3].settings["tables"]["Groups: accuracy by group"]
+    assert [row["group"] for row in table] == ["g0", "g1", "g2", "g3"]
+    assert "TOO FEW (about" in table[2]["finding"] and table[3] == {
+        "group": "g3",
+        "rows": "under 10",
+        "finding": "TOO FEW",
+    }
+    assert evidence[3].samples["counts"][3] == 0 and np.isnan(evidence[3].samples["rates"][3]).all()
+
+
+def test_labels_that_are_wrong_in_one_group_are_not_called_good():
+    """A fifth of one group's labels are turned, and decisions with them: no gap shows, and the words do not praise."""
+    rows = verdicts(people(0, (7000, 7000), bias=1))
+    errors = [row for row in rows if "positive rate" in row.method]
+    assert not any(row.outcome == "FAIL" for row in errors)
+    assert all("labels are right in every group" in row.cannot and "Cannot conclude" in row.cannot for row in rows)
+    assert not any(word in row.sentence.lower() for row in rows for word in ("fair", "unbiased", "good"))
+
+
+def test_base_rates_selection_errors_and_calibration_stand_together():
+    row = verdicts(people(0, SOME))[0]
+    table = row.settings["tables"]["Selection, errors and calibration by group"]
+    assert {"base rate", "mean probability", "selection rate", "true positive rate", "accuracy"} <= set(table[0])
+
+
+def test_a_protected_column_that_is_an_input_is_said_first():
+    subject = people(0, (600, 600))
+    words = verdicts(replace(subject, input_places={"group": (0,)}))[0].sentence
+    assert words.index("group is an input of the network") < words.index("rate by group")
+
+
+def test_two_columns_are_joined_where_every_group_is_large():
+    rng = np.random.default_rng(0)
+    labels, decided, one = (rng.integers(2, size=900) for _ in range(3))
+    other, rare = rng.integers(2, size=900), (np.arange(900) < 20).astype(int)
+    methods = [row.method for row in verdicts(subject_of(labels, decided == 1, {"a": one, "b": other}))]
+    assert "accuracy by a and b" in methods
+    rows = verdicts(subject_of(labels, decided == 1, {"a": one, "b": rare}))
+    assert not any("a and b" in row.method for row in rows)
+    assert rows[0].settings["left_out"] == ["a and b"]
+
+
+def test_missing_values_are_a_group_and_numbers_are_cut():
+    ages = np.r_[np.arange(20.0, 100.0), [np.nan] * 20]
+    grouping = group_by(Column("age", ages))
+    assert grouping.names[-1] == "missing" and grouping.counts.tolist() == [20] * 5
+    assert group_by(Column("age", np.array([1.0, 2.0, np.nan]))).names == ("1", "2", "missing")
+
+
+def test_figures_show_groups_and_name_those_that_are_not_shown():
+    from recipes.report.audited import group_gaps as pictures
+
+    evidence = group_gaps(people(0, (300, 200, 7)), seed=0, draws=19, tries=2)[3]
+    ((title, svg),) = pictures.figures(evidence)
+    assert "too few rows: g2" in title and "g2" not in svg and "g0 (300)" in svg and "nan" not in svg
+    assert pictures.figures(replace(evidence, samples={})) == []
+
+
+# Edges --------------------------------------------------------------------------------------------------------------------
+
+
+def edge_cases():
+    rng = np.random.default_rng(0)
+    labels, decided = rng.integers(2, size=80), rng.random(80) < 0.5
+    halves = np.arange(80) % 2
+    yield "one label", subject_of(np.ones(80, int), decided, {"a": halves})
+    yield "no label", subject_of(np.full(80, -1), decided, {"a": halves})
+    yield "all right", subject_of(labels, labels == 1, {"a": halves})
+    yield "all wrong", subject_of(labels, labels == 0, {"a": halves})
+    yield "all granted", subject_of(labels, np.ones(80, bool), {"a": halves})
+    yield "one group", subject_of(labels, decided, {"a": np.zeros(80)})
+    yield "group of 1", subject_of(labels, decided, {"a": (np.arange(80) == 3).astype(float)})
+    yield "all missing", subject_of(labels, decided, {"a": np.r_[[1.0], np.full(79, np.nan)]})
+    yield "one unit", subject_of(labels, decided, {"a": halves}, units=np.zeros(80, int))
+    yield "few units", subject_of(labels, decided, {"a": halves}, units=np.arange(80) // 20)
+    yield "few rows", subject_of(labels[:8], decided[:8], {"a": halves[:8]})
+    yield "no row", subject_of(labels[:0], decided[:0], {})
+    yield "no column", subject_of(labels, decided, {})
+
+
+@pytest.mark.parametrize("name, subject", list(edge_cases()), ids=lambda value: value if isinstance(value, str) else "")
+def test_edges_end_in_a_verdict(name, subject):
+    for row in verdicts(subject, draws=19, tries=2):
+        assert row.outcome in ("INCONCLUSIVE", "INVALID") and row.sentence and (row.p is None or row.p > 0), name
+    if name == "no column":
+        assert 'roles = ["protected"]' in row.sentence and row.finding == "NOT APPLICABLE"
+
+
+def test_three_classes_and_numbers_have_accuracy_alone():
+    rng = np.random.default_rng(0)
+    groups = (Column("a", rng.integers(2, size=400).astype(float), ("x", "y")),)
+    sheet = Sheet(columns={"a": ColumnSheet(roles=("protected",))}, rows_are_units=True)
+    classes = Rows((), np.arange(400), True, rng.integers(3, size=400), rng.normal(size=(400, 3)), protected=groups)
+    assert [row.method for row in verdicts(AuditSubject("net", classes, sheet=sheet))] == ["accuracy by a"]
+    decided = sheet.model_copy(update={"decision": Decision(favourable="2", threshold=0.4)})
+    assert len(verdicts(AuditSubject("net", classes, sheet=decided, classes=("1", "2", "3")))) == 4
+    numbers = rng.normal(size=(400, 1)) * (1 + 2 * (groups[0].values == 1))[:, None]
+    regression = Rows((), np.arange(400), True, np.zeros(400), numbers, protected=groups)
+    (row,) = verdicts(AuditSubject("net", regression, sheet=sheet))
+    assert row.method == "error in deviations by a" and row.outcome == "FAIL"
+
+
+def test_the_same_seed_gives_the_same_bytes_and_order_of_rows_does_not_matter():
+    subject = people(0, (1000, 500, 500), rates={1: 0.4})
+    first, again = (group_gaps(subject, seed=3, draws=49, tries=2) for _ in range(2))
+    for one, other in zip(first, again):
+        assert all(one.samples[name].tobytes() == other.samples[name].tobytes() for name in one.samples)
+    order = np.random.default_rng(0).permutation(2000)
+    shuffled = replace(subject, test=subject.test.take(order))
+    findings = [row.finding for row in verdicts(subject)]
+    assert findings == [row.finding for row in verdicts(shuffled)] and CLASSES
+
+
+def test_a_file_sorted_by_group_does_not_break_the_null_copies():
+    """A gap that is there must not be carried along when rows are rolled down a sorted file."""
+    evidence = group_gaps(people(0, (1000, 500, 500), rates={1: 0.4}), seed=0, draws=99, tries=20)
+    assert evidence[0].samples["null"].sum() <= 4
+
+
+def test_neighbours_that_depend_on_each_other_break_the_check():
+    rng = np.random.default_rng(0)
+    days = np.repeat(rng.random(20) < 0.5, 100)
+    groups = np.repeat(rng.integers(2, size=20), 100)
+    evidence = group_gaps(subject_of(np.ones(2000, int), days, {"a": groups}), seed=0, draws=99, tries=20)
+    assert judge(evidence)[0].outcome == "INVALID"
