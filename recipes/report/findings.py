@@ -268,6 +268,21 @@ FINDINGS = (
         "Of an audit: nothing was found, and an effect of the margin's size might have been missed.",
     ),
     (
+        "NETWORK AHEAD BEYOND THE MARGIN",
+        "PASS",
+        "Of an audit: the network is ahead of the simple model by more than the margin.",
+    ),
+    (
+        "SIMPLER DOES AS WELL, NETWORK BEHIND",
+        "FAIL",
+        "Of an audit: a simple model is behind by less than the margin, or it is ahead.",
+    ),
+    (
+        "LOSSES DISAGREE",
+        "INCONCLUSIVE",
+        "Of an audit: the network is ahead of a simple model in one loss and behind it in another.",
+    ),
+    (
         "ENCODED",
         "PASS",
         "A label is told from a layer, beyond control task, untrained networks and inputs.",

@@ -79,9 +79,9 @@ def _largest_quantile(sums, sizes, seed, draws, level):
     influence = sums - sums.sum(axis=0) / sizes.sum() * sizes[:, None]
     deviation = np.sqrt((influence**2).sum(axis=0))
     varies = deviation > 1e-12 * max(1.0, np.abs(sums).max())
-    if not varies.any():
-        return 0.0
     count = len(sizes)
+    if not varies.any():
+        return float(stats.t.isf((1 - level) / 2 / len(varies), count - 1))
     weights = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=draws)
     largest = np.abs(weights @ (influence[:, varies] / deviation[varies])).max(axis=1)
     normal = max(np.quantile(largest, level), stats.norm.isf((1 - level) / 2))
@@ -121,6 +121,9 @@ def try_differences(differences, values, units, margins, *, seed, tries=TRIES, c
         list of `Tries`, one for each test. Their null copies are the same: whether any test alarmed.
     """
     sums, sizes = _by_unit(values, units)
+    if len(sizes) < 2:
+        silent = Tries(np.zeros(tries, bool), np.zeros((len(SIZES), tries), bool))
+        return [silent] * sums.shape[1]
     residual = sums - sums.sum(axis=0) / sizes.sum() * sizes[:, None]
     rng = np.random.default_rng(derive_seed(seed, "null"))
     signs = np.stack([_stretch_signs(len(sizes), rng) for _ in range(tries)])

@@ -170,7 +170,8 @@ class _Comparison:
 
     def samples(self, places, is_simple):
         """What the rule decides by, of some rungs."""
-        planted = np.stack([self.tried[place * len(self.losses)].planted for place in places]).all(axis=0)
+        nearest = min(places, key=lambda place: self.effects[place, 0, 0])
+        planted = self.tried[nearest * len(self.losses)].planted
         known = {"margins": self.margins, "null": self.tried[0].null, "simple": np.array([is_simple])}
         return {"effects": self.effects[places], "planted": planted, **known}
 
@@ -249,10 +250,10 @@ def finding_of_all(findings):
         findings: list of str, of each.
 
     Returns:
-        str: that of one that is ahead or does as well, or NETWORK AHEAD where it is ahead of each.
+        str: that of the model that comes nearest to the network; NETWORK AHEAD only where it is ahead of each.
     """
-    settled = [finding for finding in (BEHIND, AS_WELL) if finding in findings]
-    return settled[0] if settled else AHEAD if set(findings) == {AHEAD} else UNDECIDED
+    order = (BEHIND, AS_WELL, UNDECIDED, DISAGREE, AHEAD)
+    return min(findings, key=order.index)
 
 
 def _ruling(evidence):
@@ -264,13 +265,13 @@ def _ruling(evidence):
     nearest = _nearest(findings, finding, samples["effects"])
     enough = evidence.sizes["units"] >= FEWEST_UNITS
     outcome = OUTCOMES[finding] if enough else "INCONCLUSIVE"
-    name = settings.get("rungs", [evidence.method])[nearest]
+    name = settings.get("rungs", [evidence.method] * len(findings))[nearest]
     return Ruling(
         outcome,
         finding,
         Interval(*(100 * samples["effects"][nearest, 0])),
         why=_clause(finding, name, names, samples, len(findings)),
-        also=tuple(_others(names, samples["effects"][nearest], samples)),
+        also=(*_others(names, samples["effects"][nearest], samples), *_untried(settings, len(findings))),
         remedy=_remedy(finding, settings, enough),
     )
 
@@ -305,6 +306,11 @@ def _others(names, effect, samples):
         yield f"network ahead in {name}", f"{mean:+.4f} [{low:+.4f}, {high:+.4f}]"
     sizes = ", ".join(f"{values.sum()} of {len(values)} at {size:g}" for size, values in zip(SIZES, samples["planted"]))
     yield "planted leads found, by their size in margins", sizes
+
+
+def _untried(settings, count):
+    if count > 1 and settings.get("without_pairs"):
+        yield PAIRS, "not tried; pip install 'interpretability-lab[audit]' for two classes or a regression"
 
 
 def _remedy(finding, settings, enough):
