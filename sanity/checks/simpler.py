@@ -331,7 +331,7 @@ def _remedy(finding, settings, enough):
         sampled=False,
         better="higher",
         counted={"rows": "rows", "units": "units"},
-        cannot="Cannot conclude: that no other simple model does as well, that a model is understood because it is simple, or which one learns better from other training rows.",
+        cannot="Cannot conclude: that no other simple model does as well, that a simple model is understood, or which one learns better from other rows.",
     ),
 )
 def rule(family, margins, seed):
