@@ -41,7 +41,10 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["lab", "lab.*", "sanity", "sanity.*", "recipes", "recipes.*"]),
-    package_data={"recipes": ["*.toml", "report/*.html", "report/*.js", "report/*.css", "report/*.txt"]},
+    package_data={
+        "recipes": ["*.toml", "report/*.html", "report/*.js", "report/*.css", "report/*.txt"],
+        "sanity": ["audit/*.json"],
+    },
     install_requires=[
         "tensorflow>=2.20,<2.22",
         # From 3.11.3 on, safe mode covers .h5 files too.

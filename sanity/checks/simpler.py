@@ -127,7 +127,13 @@ def ladder_evidence(subject, test, rungs, margin, settings, *, scale=1.0, gates=
         list of `Evidence`, of all simple models together before each.
     """
     compared = _compare(test, rungs, margin, scale, settings)
-    settings = {**settings, "losses": compared.losses, "without_pairs": PAIRS not in compared.names}
+    # The margin is shown beside the effect, which is in percent.
+    settings = {
+        **settings,
+        "delta": 100 * margin,
+        "losses": compared.losses,
+        "without_pairs": PAIRS not in compared.names,
+    }
     sizes = {"rows": len(test), "units": test.unit_count}
     gates = (*gates, compared.tried[0].gate)
 
