@@ -94,6 +94,7 @@ setup(
             *TRANSFER,
             *PEERS,
             *SHAP,
+            *AUDIT,
             *TEXT,
             *HUB,
             # Boosted trees as their users have them.

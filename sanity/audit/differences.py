@@ -14,6 +14,8 @@ from sanity.seeds import derive_seed
 
 # Stretches of neighbouring units whose signs are turned together in null copies.
 STRETCHES = 40
+# Numbers that a bootstrap holds at once.
+WEIGHTS = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -82,11 +84,21 @@ def _largest_quantile(sums, sizes, seed, draws, level):
     count = len(sizes)
     if not varies.any():
         return float(stats.t.isf((1 - level) / 2 / len(varies), count - 1))
-    weights = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=draws)
-    largest = np.abs(weights @ (influence[:, varies] / deviation[varies])).max(axis=1)
+    scaled, rng = influence[:, varies] / deviation[varies], np.random.default_rng(seed)
+    largest = [np.abs(weights @ scaled).max(axis=1) for weights in _draw_weights(count, draws, rng)]
+    largest = np.concatenate(largest)
     normal = max(np.quantile(largest, level), stats.norm.isf((1 - level) / 2))
     # The error of a mean of few units is itself estimated.
     return float(stats.t.isf(stats.norm.sf(normal), count - 1))
+
+
+def _draw_weights(count, draws, rng):
+    """How often each unit is in each bootstrap sample: iterator of int [some draws, units], a few million at a time."""
+    step = max(1, WEIGHTS // count)
+    for start in range(0, draws, step):
+        many = min(step, draws - start)
+        drawn = rng.integers(count, size=(many, count)) + count * np.arange(many)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=many * count).reshape(many, count)
 
 
 def _centre_and_deviation(sums, sizes, counted):

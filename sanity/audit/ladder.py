@@ -172,6 +172,7 @@ def train_ladder(train, test, *, seed, budget=BUDGET, names=None):
     data = _Data(train, test, folds, derive_seed(seed, "trained"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("ignore", "Missing values detected")  # Of plots that are not drawn here.
         return [_train(name, data, plain, hinged, budget) for name in names or rung_names(train)]
 
 

@@ -25,6 +25,12 @@ def audit(subject, **options):
     }
 
 
+@pytest.fixture(autouse=True)
+def without_pairs(monkeypatch):
+    """Boosting machines take seconds each, and have a test of their own."""
+    monkeypatch.setattr(ladder, "has_pairs", lambda: False)
+
+
 # Planted worlds.
 
 
@@ -131,7 +137,7 @@ def test_deviations_of_units_are_those_of_a_ratio():
 
 def test_power_where_a_model_is_behind_by_twice_the_margin():
     leads = []
-    for run in range(60):
+    for run in range(40):
         rng = np.random.default_rng(run)
         hard = rng.random((4000, 1)) < 0.15
         values = (hard & (rng.random((4000, 5)) < 0.1)) * 1.0 - (hard & (rng.random((4000, 5)) < 0.1))
@@ -208,6 +214,26 @@ def test_the_additive_model_bends_and_the_linear_one_does_not():
         > np.mean(ladder.losses(subject.test.labels, additive.answers)[1]) + 0.1
     )
     assert additive.candidates == linear.candidates == 2
+
+
+@pytest.mark.slow
+def test_an_additive_model_with_pairs_finds_products(monkeypatch):
+    pytest.importorskip("interpret")
+    monkeypatch.setattr(ladder, "has_pairs", lambda: True)
+    subject = worlds.make_subject(worlds.product_score, seed=0, train=500, test=500, columns=3)
+    assert ladder.PAIRS in ladder.rung_names(subject.train)
+    names = [ladder.ADDITIVE, ladder.PAIRS]
+    rungs = ladder.train_ladder(subject.train, subject.test, seed=0, budget=1, names=names)
+    additive, pairs = (ladder.losses(subject.test.labels, rung.answers)[0].mean() for rung in rungs)
+    assert pairs < additive - 0.15
+    mixed = mixed_rows(0)
+    answers = ladder.train_ladder(mixed, mixed, seed=0, budget=1, names=[ladder.PAIRS])[0].answers
+    assert np.isfinite(answers).all()
+
+
+def test_without_interpret_the_sentence_says_that_pairs_were_not_tried():
+    verdicts = audit(worlds.make_subject(worlds.product_score, seed=0, train=200, test=100))
+    assert "not tried" in verdicts[ladder.ALL].also[ladder.PAIRS]
 
 
 def test_every_model_is_tuned_over_the_same_number_of_settings():
