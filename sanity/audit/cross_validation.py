@@ -1,6 +1,6 @@
 """Cross-validation: do two ways of training differ, and not only two trained models?
 
-Folds share most of their training rows. A paired t test over ten times ten folds called two equal ways different in .52 of
+Folds share most of their training rows. A paired t test over ten times ten folds called two equal ways different in .60 of
 simulated studies (`sanity/CALIBRATION.md`), so that its variance is corrected for what folds share.
 """
 

@@ -271,7 +271,7 @@ def _estimator(name, setting, *, seed, classes, kinds, is_final):
         from interpret.glassbox import ExplainableBoostingClassifier, ExplainableBoostingRegressor
 
         kind = ExplainableBoostingRegressor if is_regression else ExplainableBoostingClassifier
-        bags = {"outer_bags": 4 if is_final else 1, "n_jobs": 1, "random_state": seed % 2**31}
+        bags = {"outer_bags": 4 if is_final else 1, "learning_rate": 0.05, "n_jobs": 1, "random_state": seed % 2**31}
         return kind(feature_types=kinds, interactions=0 if name == ADDITIVE else 10, **bags, **setting)
     if name in (LINEAR, ADDITIVE):
         return Ridge(1 / setting["C"]) if is_regression else LogisticRegression(C=setting["C"], max_iter=1000)
