@@ -69,9 +69,9 @@ def rung_names(rows):
     """The rungs that can be trained, from the simplest on: list of str.
 
     Args:
-        rows: `Rows`, those of training.
+        rows: `Rows`, with the answers of the network.
     """
-    pairs = has_pairs() and (rows.is_regression or len(class_places(rows)) == 2)
+    pairs = has_pairs() and rows.logits.shape[1] <= 2
     return [CONSTANT, COLUMN, LINEAR, TREE, ADDITIVE, *([PAIRS] if pairs else []), BOOSTED]
 
 
@@ -173,7 +173,7 @@ def train_ladder(train, test, *, seed, budget=BUDGET, names=None):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.filterwarnings("ignore", "Missing values detected")  # Of plots that are not drawn here.
-        return [_train(name, data, plain, hinged, budget) for name in names or rung_names(train)]
+        return [_train(name, data, plain, hinged, budget) for name in names or rung_names(test)]
 
 
 def unit_folds(units, count, *, seed):
@@ -201,7 +201,7 @@ class _Data:
 
     @property
     def classes(self):
-        return None if self.train.is_regression else self.train.logits.shape[1]
+        return None if self.test.is_regression else self.test.logits.shape[1]
 
     def answers(self, estimator, first, rows, second):
         """Answers for the numbers `second` of an estimator that is trained on some rows with the numbers `first`."""

@@ -83,7 +83,7 @@ def label_variance(train):
     Returns:
         float.
     """
-    return float(train.labels.var()) if train.is_regression else 1.0
+    return float(train.labels.var()) if train.labels.dtype.kind == "f" else 1.0
 
 
 def _gates(train, test):

@@ -12,7 +12,7 @@ import pytest
 from lab.refusal import Refused
 from recipes.report.audited.record import render_record
 from recipes.report.audited.simpler import figures
-from sanity.audit import facts, record
+from sanity.audit import facts, ladder, record
 from sanity.audit.rows import AuditSubject, Column, Rows
 from sanity.audit.sheet import Sheet
 from sanity.audit.sources import SOURCES
@@ -26,6 +26,12 @@ GOLDEN = pathlib.Path(__file__).parent / "golden_record.json"
 SCHEMA = pathlib.Path(record.__file__).with_name("record.schema.json")
 PURPOSE = "Rank applications for a second look by a clerk."
 SHEET = Sheet(title="Applications", looks=4, record={"purpose": PURPOSE})
+
+
+@pytest.fixture(autouse=True)
+def without_pairs(monkeypatch):
+    """Boosting machines take seconds each."""
+    monkeypatch.setattr(ladder, "has_pairs", lambda: False)
 
 
 def planted_subject():

@@ -70,6 +70,19 @@ def test_a_certain_network_is_ahead_in_accuracy_and_behind_in_log_loss():
     assert verdict.finding == simpler_check.DISAGREE and verdict.outcome == "INCONCLUSIVE"
 
 
+def test_three_classes_of_which_the_training_rows_lack_one_and_training_rows_without_answers():
+    rng = np.random.default_rng(0)
+    number = rng.standard_normal(300)
+    labels = np.digitize(number, [-0.5, 1.5])
+    columns = (Column("number", number, kind="statistic"),)
+    rows = Rows(columns, np.arange(300), True, labels, np.eye(3)[labels] * 5)
+    few = labels < 2
+    subject = AuditSubject("network", rows, train=replace(rows, logits=None).take(few), classes=("a", "b", "c"))
+    verdicts = audit(subject)
+    assert verdicts[ladder.CONSTANT].finding == simpler_check.AHEAD
+    assert np.isfinite(verdicts[ladder.BOOSTED].effect.mean)
+
+
 # Intervals.
 
 
@@ -221,7 +234,7 @@ def test_an_additive_model_with_pairs_finds_products(monkeypatch):
     pytest.importorskip("interpret")
     monkeypatch.setattr(ladder, "has_pairs", lambda: True)
     subject = worlds.make_subject(worlds.product_score, seed=0, train=500, test=500, columns=3)
-    assert ladder.PAIRS in ladder.rung_names(subject.train)
+    assert ladder.PAIRS in ladder.rung_names(subject.test)
     names = [ladder.ADDITIVE, ladder.PAIRS]
     rungs = ladder.train_ladder(subject.train, subject.test, seed=0, budget=1, names=names)
     additive, pairs = (ladder.losses(subject.test.labels, rung.answers)[0].mean() for rung in rungs)
