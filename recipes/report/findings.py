@@ -349,6 +349,19 @@ FINDINGS = (
         "USED BEYOND THE MARGIN",
         "FAIL",
         "Of an audit: swapping columns between groups turns more decisions than the margin.",
+        "NETWORK AHEAD BEYOND THE MARGIN",
+        "PASS",
+        "Of an audit: the network is ahead of the simple model by more than the margin.",
+    ),
+    (
+        "SIMPLER DOES AS WELL, NETWORK BEHIND",
+        "FAIL",
+        "Of an audit: a simple model is behind by less than the margin, or it is ahead.",
+    ),
+    (
+        "LOSSES DISAGREE",
+        "INCONCLUSIVE",
+        "Of an audit: the network is ahead of a simple model in one loss and behind it in another.",
     ),
     (
         "ENCODED",

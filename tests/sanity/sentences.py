@@ -290,6 +290,14 @@ def _flags(draw):
 def _of_proxies(draw):
     """As `_of_margin`, with the p of what the output has of a group."""
     return {**_of_margin(draw), "output p": np.array([draw.rng.choice([0.005, 0.4])])}
+def _leads(draw):
+    """How far a network is ahead of simple models in two losses, with bounds."""
+    models, width = int(draw.rng.choice([1, 3])), draw.rng.choice([0.002, 0.05])
+    mean = draw.rng.choice([0.0, 0.1, -0.1], (models, 2))
+    planted = draw.rng.random((3, 20)) < draw.rng.choice([0.3, 1.0])
+    effects = np.stack([mean, mean - width, mean + width], axis=2)
+    simple = np.array([draw.rng.random() < 0.8])
+    return {"effects": effects, "margins": np.array([0.01, 0.02]), "planted": planted, "simple": simple}
 
 
 # What a check measures, by its name: a `Draw` -> samples.
@@ -342,6 +350,7 @@ SAMPLES = {
     "group_gaps": _of_margin,
     "decodable": _of_margin,
     "proxy_use": _of_proxies,
+    "simpler": _leads,
 }
 PROMISES = ("maps are finite", "the same seed gives the same bytes", "an image's map is the same alone as in a batch")
 
