@@ -18,6 +18,7 @@ from lab.tables import spellings
 from recipes.evidence import rows_outcome
 from recipes.store import encode, pack
 from sanity.audit.answers import answer, components_of, predictor, reduce_channels, signature_of
+from sanity.audit.datasets import open_dataset
 from sanity.audit.frames import Tables, read_frame, read_tables
 from sanity.audit.pictures import NAMES, picture_columns, picture_statistics
 from sanity.audit.questions import (
@@ -91,6 +92,10 @@ def read_sets(session):
 
 def _read_sets(session):
     table = session.sources.audit
+    if table.dataset:
+        frames, sheet = open_dataset(table.dataset)
+        signature = signature_of(session.network, sheet)
+        return Sets(read_tables(frames, sheet, signature), signature, sheet)
     sheet = sheet_of(table)
     signature = signature_of(session.network, sheet)
     paths = paths_of(table)

@@ -652,7 +652,7 @@ class Session:
         """SHA-256 of some files of an audit, and of which column is the label."""
         table = self.sources.audit
         hashes = [getattr(table, name) and self.hash_of(f"set:{getattr(table, name)}") for name in names]
-        return hashlib.sha256(repr([hashes, table.label]).encode()).hexdigest()
+        return hashlib.sha256(repr([hashes, table.label, table.dataset]).encode()).hexdigest()
 
     def _data_hash(self):
         """SHA-256 of all data, also of those that are not explained, and of how some of them are chosen."""

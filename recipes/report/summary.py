@@ -101,7 +101,7 @@ def _data(recipe, maps):
     if recipe.shortcuts and recipe.shortcuts.table:
         return f"the table {_last_part(recipe.shortcuts.table)}"
     if recipe.audit:
-        return _last_part(recipe.audit.test)
+        return _last_part(recipe.audit.test or recipe.audit.dataset)
     if recipe.data:
         counted = count_noun(maps["count"], maps["noun"]) if maps else "data"
         return f"{counted} in {_last_part(recipe.data.source)}"

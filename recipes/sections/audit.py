@@ -22,10 +22,13 @@ DATA = "the data"
 class Audit(Table):
     """Questions about a network on the user's data. Without `questions` all are asked that data and sheet leave room for.
 
+    `dataset` is the name of a table that comes with an installed package, with its sheet, in the place of files.
+
     With `strict` the questions share one level. `settings` are those of the checks that have them.
     """
 
-    test: str
+    test: str | None = None
+    dataset: str | None = None
     train: str | None = None
     current: str | None = None
     sheet: str | None = None
@@ -38,6 +41,15 @@ class Audit(Table):
     settings: dict[str, Any] = {}
     vocabulary: str | None = None
     tokenizer: str | None = None
+
+    @model_validator(mode="after")
+    def _refuse_several_sources(self):
+        files = [name for name in ("test", "train", "current", "sheet", "metadata", "label") if getattr(self, name)]
+        if bool(self.dataset) == bool(self.test) or (self.dataset and files):
+            raise Refused(
+                f"an audit reads files, test among them, or a dataset. Received: {', '.join(files) or 'no test'}{' beside a dataset' if self.dataset else ''}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _refuse_unknown_questions(self):
@@ -79,7 +91,8 @@ def list_jobs(recipe, session):
             "audit answers",
             {"set": name, "start": start, "stop": stop},
             passes=(stop - start) / 3,
-            reads=("model", "current" if name == "current" else "audit"),
+            # Which columns are read is said by the sheet and by the rows to test.
+            reads=("model", "audit", *(["current"] if name == "current" and table.current else [])),
         )
         for name, start, stop in parts
     ]
