@@ -8,7 +8,7 @@ it.
 import numpy as np
 
 from sanity.audit.copies import TRIES, list_copies, read_copies
-from sanity.audit.gates import labels_gate, units_gate
+from sanity.audit.gates import labels_gate, trained_gates, units_gate
 from sanity.audit.margin import (
     BEYOND,
     NONE,
@@ -56,7 +56,7 @@ def slices(subject, *, seed, draws=999, tries=TRIES, beyond="label"):
         list of one `Evidence`, with the slices that stand out in its settings.
     """
     rows = subject.test.take(subject.test.labelled)
-    gates = (labels_gate(rows), units_gate(rows))
+    gates = (labels_gate(rows), units_gate(rows), *trained_gates(subject))
     searched = list_slices(rows)
     gates += (_slices_gate(searched),)
     if any(gate.status == "failed" for gate in gates):
