@@ -7,7 +7,6 @@ first, and how many of the rows that it affects it decides.
 import numpy as np
 
 from sanity.audit.attributions import attribute
-from sanity.checks.reason_codes import reason_gates
 from sanity.audit.copies import TRIES, Tries, would_find
 from sanity.audit.decisions import decision_rule, draw_rows
 from sanity.audit.effects import accumulated_effects, partial_dependence
@@ -26,6 +25,7 @@ from sanity.audit.importance import (
 from sanity.audit.margin import TOO_FEW
 from sanity.audit.plausibility import neighbourhood
 from sanity.checks import checks
+from sanity.checks.reason_codes import reason_gates
 from sanity.evidence import Evidence, Gate
 from sanity.ruling import About, Ruling, rules
 from sanity.seeds import derive_seed
