@@ -24,6 +24,7 @@ from sanity.audit.codes import (
     turned_decisions,
 )
 from sanity.audit.copies import SIZES, TRIES, Tries, would_find
+from sanity.audit.counterfactuals import FOUND, FRAGILE, NONE, counterfactuals, levers
 from sanity.audit.decisions import decision_rule, just_passed
 from sanity.audit.factors import group_factors
 from sanity.audit.gates import units_gate
@@ -39,6 +40,8 @@ STAYS, OVERLAP, SKILL = "first reason stays", "overlap of references", "skill of
 METHODS = {STAYS: "stability of reasons", OVERLAP: "two reference populations", SKILL: "use of reasons"}
 # Share of refusals whose first reason stays, overlap of codes between the two populations, and skill.
 DELTA, LEAST_SKILL = 0.8, 0.3
+# Refusals whose changes are searched for the table.
+RECOURSE = 40
 # Gap of completeness that is allowed.
 GAP = 0.05
 STABLE, UNSTABLE = "REASONS STABLE", "REASONS UNSTABLE"
@@ -72,7 +75,7 @@ def reason_codes(subject, *, seed, tries=TRIES, rows=DENIED, references=REFERENC
     settings = {"seed": seed, "tries": tries, "alpha": subject.alpha, "factors": [f.name for f in explained.factors]}
     parts = (_stability, _references, _use)
     evidence = [part(subject, explained, seed=derive_seed(seed, part.__name__), tries=tries) for part in parts]
-    shown = {"tables": _tables(subject, explained)}
+    shown = {"tables": _tables(subject, explained) | _recourse_table(subject, explained, seed)}
     return [
         _evidence(
             subject,
@@ -271,6 +274,22 @@ def _tables(subject, explained):
     kept = range(code_count(codes.shape[1]) + 1)
     numbers = [{"stable codes": number, "share of refusals": float((count == number).mean())} for number in kept]
     return {"How often each factor is a reason": factors, "Stable reasons of a refusal": numbers}
+
+
+def _recourse_table(subject, explained, seed):
+    """How many refusals changes of the actionable columns turn, and at what cost: dict of one table, or none."""
+    if not levers(subject):
+        return {}
+    results = counterfactuals(subject, explained.rows[:RECOURSE], seed=derive_seed(seed, "recourse"))
+    rows = []
+    for word in (FOUND, FRAGILE, NONE):
+        of_word = [result for result in results if result.word == word]
+        row = {"what was found": word.lower(), "refusals": len(of_word)}
+        if of_word and word != NONE:
+            row["median cost"] = float(np.median([result.cost for result in of_word]))
+            row["like real rows"] = float(np.mean([result.is_plausible for result in of_word]))
+        rows.append(row | {"margin in log odds": results[0].margin})
+    return {"Changes that turn a refusal": rows}
 
 
 def _points(subject, explained):
