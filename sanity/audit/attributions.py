@@ -8,7 +8,9 @@ network again.
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import stats
 
+from lab.estimates import REACH
 from lab.shapley import exact_values, permutation_values
 from sanity.audit.factors import members
 from sanity.seeds import derive_seed
@@ -71,7 +73,8 @@ def attribute(score, rows, references, factors, *, seed, most=MOST):
         rng = np.random.default_rng(derive_seed(seed, "orders", place))
         drawn = permutation_values(game, players, orders, rng)
         values[:, place] = drawn.values
-        variances += drawn.errors**2
+        # Errors of few orders are widened as Student's t is. Here they are added up over all reference rows.
+        variances += (drawn.errors * REACH / stats.t.ppf(0.975, orders - 1)) ** 2
     return Attributions(
         values, np.sqrt(variances) / len(references), _gaps(score, rows, references, values.mean(axis=1)), is_exact
     )

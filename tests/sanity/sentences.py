@@ -262,6 +262,24 @@ def _of_margin(draw):
     return {"p": np.array([p]), "effect": np.array([mean, mean - width, mean + width]), "planted": planted}
 
 
+def _of_reasons(draw):
+    """Shares of one part of the check of reasons, with planted copies."""
+    name = draw.rng.choice(["first reason stays", "overlap of references", "skill of codes"])
+    mean, width = draw.rng.choice([0.1, 0.6, 0.95]), draw.rng.choice([0.01, 0.01, 0.4])
+    planted = draw.rng.random((3, 20)) < draw.rng.choice([0.3, 1.0, 1.0])
+    bounds = np.array([mean, mean - width, mean + width])
+    numbers = {"ceiling": np.array([1.0, np.nan, np.nan]), "chance": np.array([0.2, np.nan, np.nan])}
+    return {str(name): bounds, "behind": bounds - 1, "planted": planted, **numbers}
+
+
+def _of_factors(draw):
+    """Rows that three factors affect and decide, with planted flags."""
+    low = draw.rng.choice([0.1, 0.4])
+    decisive = np.array([[0.1, 0.05, 0.2], [0.2, 0.1, 0.3], [low + 0.1, low, low + 0.2]])
+    planted = draw.rng.random((3, 20)) < draw.rng.choice([0.3, 1.0])
+    return {"affected": np.array([300, 200, 30]), "decisive": decisive, "planted": planted}
+
+
 # What a check measures, by its name: a `Draw` -> samples.
 SAMPLES = {
     "atom_effect": _atom_changes,
@@ -303,6 +321,8 @@ SAMPLES = {
         f"{name}/{MEASURE}": draw.around(draw.level(), 3, draw.images) for name in ("noise", "seed")
     },
     "truth": _cues,
+    "factor_importance": _of_factors,
+    "reason_codes": _of_reasons,
     "slices": _of_margin,
 }
 PROMISES = ("maps are finite", "the same seed gives the same bytes", "an image's map is the same alone as in a batch")
