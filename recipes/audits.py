@@ -35,6 +35,7 @@ from sanity.audit.sheet import open_sheet
 from sanity.audit.signature import Signature
 from sanity.audit.texts import text_columns
 from sanity.examination import measure_rows
+from sanity.heads import ATTENTION
 
 SETS = ("test", "train", "current")
 # Inputs that one job asks the network about. A run that was stopped goes on behind the last of them.
@@ -364,7 +365,7 @@ def _unknown_share(network):
         return None
 
     def count_unknown(texts):
-        encoded = tokenizer.encode(texts)
+        encoded = tokenizer.encode(texts, None)
         present = np.asarray(encoded.mask, bool)
         return ((encoded.ids == tokenizer.unknown) & present).sum(axis=1) / np.maximum(present.sum(axis=1), 1)
 
@@ -386,6 +387,6 @@ def measure_check(job, inputs, session):
     key = ("audit subject", arguments["alpha"])
     subject = session.build_once(key, lambda: load_subject(inputs, job, session))
     rows, trace = measure_rows(arguments["check"], subject, seed=arguments["seed"], settings=arguments["settings"])
-    # What measured nothing is about the data.
-    rows = [evidence if evidence.samples else replace(evidence, method=arguments["method"]) for evidence in rows]
+    # What could not be asked at all is about the data.
+    rows = [replace(row, method=arguments["method"]) if row.method == ATTENTION else row for row in rows]
     return rows_outcome(rows, trace)

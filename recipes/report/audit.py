@@ -204,12 +204,18 @@ def _figures(evidence):
 
 def _table(title, rows):
     """A table of a check with small counts left out: dict of title, names and cells."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
+    names = sorted({name for row in rows for name in row}, key=lambda name: _order(name, rows))
     return {
         "title": title,
         "names": names,
         "rows": [[_cell(name, row.get(name), row) for name in names] for row in rows],
     }
+
+
+def _order(name, rows):
+    """Words stand first, then counts, then numbers. Stored rows have no order of their own."""
+    is_text = any(isinstance(row.get(name), str) for row in rows)
+    return (0 if is_text else 1 if name in COUNTS else 2, name)
 
 
 def _cell(name, value, row):

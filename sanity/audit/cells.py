@@ -17,12 +17,12 @@ def cell_words(cells):
     Args:
         cells: pandas Series.
     """
-    if pd.api.types.is_float_dtype(cells):
-        whole = cells.dropna() % 1 == 0
-        cells = cells.astype("Int64") if whole.all() else cells
-    words = cells.astype("object").where(cells.notna(), None)
-    words = words.map(lambda cell: None if cell is None else str(cell).strip())
-    return words.where(words.map(lambda word: word is not None and word.lower() not in MISSING), None)
+    missing = cells.isna().to_numpy()
+    if pd.api.types.is_float_dtype(cells) and (cells[~missing] % 1 == 0).all():
+        cells = cells.where(~missing, 0).astype("int64")
+    words = [None if gap else str(cell).strip() for cell, gap in zip(cells, missing)]
+    words = [None if word is None or word.lower() in MISSING else word for word in words]
+    return pd.Series(words, dtype="object")
 
 
 def holds_numbers(cells):
@@ -133,24 +133,19 @@ def level_cells(cells, levels, name, source):
     Raises:
         Refused: for a value that is none of the levels, with the nearest.
     """
-    words = cells.map(lambda cell: str(cell).strip(), na_action="ignore") if _has_text(cells) else cell_words(cells)
-    words = words.where(words.isin(levels) | ~words.astype("object").map(_is_missing), None)
-    values = words.map({level: place for place, level in enumerate(levels)}).to_numpy("float64", na_value=np.nan)
-    unseen = np.isnan(values) & words.notna().to_numpy()
+    known = set(levels)
+    texts = [None if gap else str(cell).strip() for cell, gap in zip(cells, cells.isna())]
+    # A level may read as if nothing was held.
+    words = [text if text in known else word for text, word in zip(texts, cell_words(cells))]
+    lookup = {level: float(place) for place, level in enumerate(levels)}
+    values = np.array([np.nan if word is None else lookup.get(word, -1.0) for word in words])
+    unseen = values < 0
     if unseen.any():
-        value, count = words[unseen].iloc[0], int(unseen.sum())
+        value, count = words[int(np.flatnonzero(unseen)[0])], int(unseen.sum())
         raise Refused(
             f"The column {name!r} has the levels that were stated, or that training rows have. Received: {value!r} and no level, {count:,} of {len(values):,} rows of {source}. {nearest(value, levels)} Correct these rows, or add the level if the network was trained on it."
         )
     return values
-
-
-def _has_text(cells):
-    return not pd.api.types.is_numeric_dtype(cells)
-
-
-def _is_missing(word):
-    return word is None or word != word or str(word).lower() in MISSING
 
 
 def distinct_words(cells):

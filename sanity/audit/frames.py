@@ -286,7 +286,7 @@ def _levels_of(name, column, cells, is_input):
     """Levels of a category, () for numbers, None for what is neither."""
     if column.levels:
         return column.levels
-    if column.kind == "number" or (column.kind is None and all(map(holds_numbers, cells))):
+    if column.kind == "number" or (column.kind is None and holds_numbers(cells[0])):
         return ()
     if is_input:
         return _refuse_text_input(name, cells)
@@ -295,8 +295,8 @@ def _levels_of(name, column, cells, is_input):
 
 
 def _refuse_text_input(name, cells):
-    words = next((series for series in cells if not holds_numbers(series)), cells[0])
-    if are_dates(words):
+    """Raise Refused for an input that holds text in the test rows."""
+    if are_dates(cells[0]):
         raise Refused(
             f'An input of the network is a number or a category. Received: dates in the column {name!r}. Write days since a date, as in training, or give it roles = ["time"].'
         )
@@ -463,7 +463,6 @@ def _labels(frame, sheet, signature, classes, source):
     if signature.is_regression:
         return number_cells(frame[name], name, source)
     words = cell_words(frame[name])
-    words = words.map(lambda word: None if word is None else word.removesuffix(".0"))
     lookup = {str(place): place for place in range(len(classes))} | (BINARY if len(classes) == 2 else {})
     lookup |= {label: place for place, label in enumerate(classes)}
     labels = words.map(lookup)
