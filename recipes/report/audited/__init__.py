@@ -1,1 +1,1 @@
-"""Audited: the pictures that checks of an audit bring to the page, a module for each, with `figures(evidence)`."""
+"""Audited: pictures of what a check of an audit found, one module a check: figures(evidence) -> [(title, svg)]."""
