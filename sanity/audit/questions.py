@@ -145,7 +145,7 @@ def audit(
     Raises:
         Refused: for data that cannot be read, and questions and settings that do not exist.
     """
-    subject = _subject(
+    subject = open_subject(
         _as_network(network), {"test": test, "train": train, "current": current}, open_sheet(sheet), title
     )
     sets = [name for name in ("test", "train", "current") if getattr(subject, name) is not None]
@@ -169,8 +169,21 @@ def _as_network(network):
     return network if isinstance(network, Network) else load(network, as_table=True)
 
 
-def _subject(network, sources, sheet, title):
-    """The network's answers on all sets: `AuditSubject`."""
+def open_subject(network, sources, sheet, title=None):
+    """The network's answers on all sets.
+
+    Args:
+        network: `lab.network.Network` of a table.
+        sources: dict of "test" and, where there are any, "train" and "current" to data frames or paths of CSV files.
+        sheet: `Sheet`.
+        title: str, the network in words; None: its name.
+
+    Returns:
+        `AuditSubject`.
+
+    Raises:
+        Refused: for another network, and for data that cannot be read.
+    """
     signature = signature_of(network, sheet)
     if signature.kind != "table":
         raise Refused(

@@ -139,10 +139,10 @@ def sentences(record):
     lines.append(f"It was compared with {record['references']} rows that just passed.")
     reasons = {reason["factor"]: reason for reason in record["reasons"]}
     lines += [_reason_sentence(number, reasons[name]) for number, name in enumerate(record["stable"], 1)]
-    if not record["stable"]:
-        lines.append("No reason stays when the compared rows and networks are drawn again.")
     if record["references"] < FEWEST_REFERENCES:
         lines.append(f"Fewer than {FEWEST_REFERENCES} rows just passed, so that no reason is settled.")
+    elif not record["stable"]:
+        lines.append("No reason stays when the compared rows and networks are drawn again.")
     lines += _rival_sentences(record)
     networks = record["networks"]
     scope = (
