@@ -12,6 +12,8 @@ from sanity.audit.signature import Signature
 CHANNELS = 64
 # Inputs that lie in memory at a time where they are no tables.
 CHUNK = 256
+# Rows of a table that a question asks about at a time: they are small, and many.
+TABLE_CHUNK = 8192
 
 
 def signature_of(network, sheet):
@@ -66,7 +68,7 @@ def last_activations(network):
         return None
 
 
-def answer(network, inputs, count, *, activations=True):
+def answer(network, inputs, count, *, activations=True, most=None):
     """The logits of inputs, and their activations before the output layer.
 
     Args:
@@ -74,6 +76,7 @@ def answer(network, inputs, count, *, activations=True):
         inputs: arrays that it takes, or list of str for a network of texts.
         count: int, how many classes it tells, 1 for a number.
         activations: bool, whether these are computed too.
+        most: int, rows of a chunk; None: what the memory budget allows.
 
     Returns:
         float64 [rows, classes], of a regression [rows, 1]; float32 [rows, channels], or None.
@@ -86,7 +89,7 @@ def answer(network, inputs, count, *, activations=True):
         values = {f"output {name}": tf.cast(trace.logits(name), tf.float32) for name in trace.outputs}
         return values | ({"hidden": mean_over_positions(tf.cast(trace.activations[path], tf.float32))} if path else {})
 
-    values = routines.run(network, ("answers", path), body, (inputs,), ())
+    values = routines.run(network, ("answers", path), body, (inputs,), (), most=most)
     hidden = values.pop("hidden", None)
     computed = {name.removeprefix("output "): value for name, value in values.items()}
     return _logits(network, inputs, computed, count), hidden
@@ -111,7 +114,7 @@ def predictor(network, count):
     """
 
     def predict(inputs):
-        return answer(network, np.asarray(inputs, "float32"), count, activations=False)[0]
+        return answer(network, np.asarray(inputs, "float32"), count, activations=False, most=TABLE_CHUNK)[0]
 
     return predict
 

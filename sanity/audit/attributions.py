@@ -16,7 +16,7 @@ from sanity.audit.factors import members
 from sanity.seeds import derive_seed
 
 # Factors of which all coalitions are asked, predictions at most of one call, and of one batch.
-MOST_EXACT, MOST, BATCH = 12, 4_000_000, 1 << 16
+MOST_EXACT, MOST, BATCH = 12, 2_000_000, 1 << 16
 # Pairs of orders of the factors that each reference row gets at least and at most.
 FEWEST_ORDERS, MOST_ORDERS = 3, 16
 

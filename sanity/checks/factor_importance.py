@@ -34,7 +34,7 @@ from sanity.statistics import Interval, without_interval
 
 ALL = "factors"
 # Rows that are looked at, reference rows, and predictions of their contributions at most.
-ROWS, REFERENCES, MOST = 2000, 20, 3_000_000
+ROWS, REFERENCES, MOST = 2000, 20, 1_500_000
 # Share of rows with a planted flag, and shares of them that a flag of half, once and twice the size decides.
 FLAGGED, DECIDED = 0.03, (0.3, 0.6, 0.9)
 RARE_FOUND, NONE_RARE = "RARE BUT DECISIVE", "NO RARE DECISIVE FACTOR"
