@@ -71,7 +71,7 @@ def twins_that_agree(runs):
                 lambda x, weights=worlds.WEIGHTS + spread * row: x @ weights for row in worlds.gaussian(3, 8, seed)
             ]
             subject = worlds.additive(rows=1000, seed=1000 + seed, networks=twins)
-            evidence = reason_codes(subject, seed=seed, tries=4, rows=100)[:1]
+            evidence = reason_codes(subject, seed=seed, tries=10, rows=100)[:1]
             finding = judge(evidence)[0].finding
             counts[finding] = counts.get(finding, 0) + 1
         for finding, hits in sorted(counts.items()):
