@@ -248,7 +248,7 @@ def test_the_commands_of_a_page_run_as_they_are_written(here, page, line):
     if words[0] in ("init", "init-sheet"):
         # Several pages begin with the same file, and init never writes over one.
         pathlib.Path(words[1]).with_suffix(".toml").unlink(missing_ok=True)
-    if words[0] == "watch" and not list(here.glob("artifacts/audit/*/index.html")):
+    if words[0] == "watch" and not list(here.glob("lending/audit/*/index.html")):
         assert invoke(f"{AUDIT} --quiet").exit_code == 0
     done = click.testing.CliRunner().invoke(main, words)
     assert done.exit_code == 0, (done.output, done.exception)
@@ -259,7 +259,7 @@ HELP = [(name, words) for name, command in COMMANDS.items() for words, _ in comm
 
 
 # The run that examples watch.
-AUDIT = "lab audit --model lender.keras --test test.csv --sheet lending.toml --questions failures --draws 199 --tries 4"
+AUDIT = "lab audit --model lender.keras --test test.csv --sheet lending.toml --questions failures --draws 199 --tries 4 --out lending"
 
 
 @pytest.fixture(scope="module")
@@ -298,6 +298,8 @@ def test_the_examples_of_help_run_as_they_are_written(here, runs, name, line):
         words = shlex.split(line)[1:]
         assert main.get_command(None, words[0]).make_context(words[0], words[1:]).params
         return
+    if line.startswith("lab init-sheet "):
+        pathlib.Path(line.split()[2]).with_suffix(".toml").unlink(missing_ok=True)
     done = invoke(line)
     assert done.exit_code == 0, (done.output, done.exception)
     if "--json" in line:
