@@ -223,15 +223,15 @@ def plan_questions(table, session):
         Refused: for questions and settings that do not exist.
     """
     sets = read_sets(session)
-    questions = list_questions(table.questions, sets.sheet, list(sets))
+    questions = list_questions(table.questions, sets.sheet, list(sets), sets.signature.kind)
     names = [check for question in questions for check in checks_of(question)]
     refuse_unknown_settings(names, table.check_settings)
-    lacking = {name: words for name, words in unanswerable(sets.sheet, list(sets)).items() if name not in questions}
+    lacking = unanswerable(sets.sheet, list(sets), sets.signature.kind)
     return {
         "checks": [(name, known_settings(name, table.check_settings)) for name in names],
         "alpha": level(sets.sheet, questions, table.strict),
         "questions": questions,
-        "lacking": lacking if not table.questions else {},
+        "lacking": {} if table.questions else lacking,
     }
 
 

@@ -15,8 +15,8 @@ from recipes.help import PlainCommand
     cls=PlainCommand,
     headings={"Output": ("out",)},
     examples=(
-        ("lab init-sheet loans.csv", "writes loans.toml beside it"),
-        ("lab init-sheet loans.csv --out first.toml", "under another name"),
+        ("lab init-sheet train.csv", "writes train.toml beside it"),
+        ("lab init-sheet train.csv --out filled-in.toml", "under another name"),
         ("lab init-sheet march.csv", "never over a file that exists"),
     ),
 )

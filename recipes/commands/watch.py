@@ -12,14 +12,17 @@ from recipes.options import run_options
     "watch",
     cls=PlainCommand,
     headings={
-        "Audit": ("run_folder", "current"),
+        "Audit": ("run_folder", "current", "questions"),
         "Verdict": ("fail_on",),
         "Output": ("out", "resume", "plan", "quiet", "as_json"),
     },
     examples=(
-        ("lab watch --audit audit --current march.csv", "the same audit of a later window: what changed?"),
-        ("lab watch --audit audit --current march.csv --questions failures", "some of its questions"),
-        ("lab watch --audit audit --current march.csv --quiet --json", "as JSON, for a scheduled job"),
+        (
+            "lab watch --audit audit --current march.csv --out lending",
+            "the same audit of a later window: what changed?",
+        ),
+        ("lab watch --audit audit --current march.csv --out lending --questions failures", "some of its questions"),
+        ("lab watch --audit audit --current march.csv --out lending --quiet --json", "as JSON, for a scheduled job"),
     ),
 )
 @click.option(

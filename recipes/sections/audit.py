@@ -213,11 +213,11 @@ def _show_audit(recipe, jobs, store):
     },
     examples=(
         (
-            "lab audit --model credit.keras --test loans.csv --label default --questions failures",
+            "lab audit --model credit.keras --test loans.csv --label default --questions failures --draws 199",
             "where does it fail more than elsewhere?",
         ),
         (
-            "lab audit --model credit.keras --test loans.csv --train trained.csv --current march.csv --sheet loans.toml --draws 199",
+            "lab audit --model lender.keras --test test.csv --train train.csv --current march.csv --sheet lending.toml --draws 199",
             "all questions that the data and the sheet leave room for",
         ),
         (

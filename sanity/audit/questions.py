@@ -30,12 +30,13 @@ def checks_of(question):
     return [name for name in checks if checks.tag(checks.get(name), "question") == question]
 
 
-def unanswerable(sheet, sets):
+def unanswerable(sheet, sets, kind="table"):
     """The questions that data and sheet leave no room for.
 
     Args:
         sheet: `Sheet`.
         sets: collection of str, the sets that there are.
+        kind: str, what the network takes.
 
     Returns:
         dict of question to str, what is lacking.
@@ -43,18 +44,21 @@ def unanswerable(sheet, sets):
     lacking = {} if "current" in sets else {"shift": "rows of a later time (current)"}
     if not sheet.with_role("protected"):
         lacking |= dict.fromkeys(("proxies", "groups"), 'a column with roles = ["protected"]')
-    if not sheet.decision:
-        lacking["reasons"] = "a [decision] in the sheet"
+    if "train" not in sets:
+        lacking["simpler"] = "the training rows (train)"
+    if kind != "table":
+        lacking["reasons"] = "a network of tables"
     return lacking
 
 
-def list_questions(names, sheet, sets):
+def list_questions(names, sheet, sets, kind="table"):
     """The questions that are asked, in their order.
 
     Args:
         names: list of str; empty or None: all that data and sheet leave room for.
         sheet: `Sheet`.
         sets: collection of str, the sets that there are.
+        kind: str, what the network takes.
 
     Returns:
         list of str, those that have a check.
@@ -69,7 +73,7 @@ def list_questions(names, sheet, sets):
             )
         if not checks_of(name):
             raise Refused(f"No check answers this question. Received: {name!r}. Leave it out.")
-    lacking = unanswerable(sheet, sets)
+    lacking = unanswerable(sheet, sets, kind)
     left = [name for name in QUESTIONS if (name in names if names else name not in lacking) and checks_of(name)]
     if not left:
         raise Refused("An audit asks at least one question. Received: data and a sheet that leave room for none.")
