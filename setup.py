@@ -53,6 +53,8 @@ setup(
         # tf-explain imports cv2 and does not say so; the headless build needs no display.
         "opencv-python-headless>=4.10",
         "numpy>=1.26",
+        # Tables of an audit.
+        "pandas>=2.2",
         "matplotlib>=3.10",
         "click>=8.1",
         "scipy>=1.11",

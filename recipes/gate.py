@@ -74,9 +74,12 @@ def _is_judged(verdict):
 
 
 def _unjudged_methods(families):
-    """Methods, controls apart, without any verdict: no check applied, or the method refused. They may not pass a gate."""
+    """Methods, controls apart, without any verdict: no check applied, or the method refused. They may not pass a gate.
+
+    What an audit asks of data is one method: its questions speak of different things, and some do not apply.
+    """
     findings = [
-        (verdict["method"], verdict["finding"])
+        ("the audit" if family.get("claim") == "data" else verdict["method"], verdict["finding"])
         for family in families.values()
         for verdict in family["verdicts"]
         if verdict["method"] not in family["blind"]

@@ -124,6 +124,7 @@ class _Run(Table):
             *(self.training.files if self.training else ()),
             self.planted and self.planted.folder,
             self.baseline,
+            *((getattr(self.audit, name) for name in ("test", "train", "current")) if self.audit else ()),
             *((self.data.source, self.data.vocabulary, self.data.tokenizer) if self.data else ()),
         ):
             refuse_credentials(address)
@@ -139,9 +140,9 @@ class _Run(Table):
 
     @model_validator(mode="after")
     def _refuse_idle_baseline(self):
-        if self.baseline is not None and not (self.check or self.features):
+        if self.baseline is not None and not (self.check or self.features or self.audit):
             raise Refused(
-                f"baseline is compared with verdicts: add [[check]]. Received: baseline = {self.baseline!r} without one"
+                f"baseline is compared with verdicts: add [[check]] or [audit]. Received: baseline = {self.baseline!r} without one"
             )
         return self
 

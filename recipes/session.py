@@ -95,6 +95,7 @@ class Session:
         return network
 
     def _load(self, model, weights):
+        words = self.sources.data or self.sources.audit
         # Looking for a module may run code of its package.
         for module in model.modules if self.allow_code else ():
             refresh_module(module)
@@ -107,9 +108,9 @@ class Session:
             allow_code=self.allow_code,
             modules=tuple(model.modules),
             memory=int(model.memory_gib * (1 << 30)),
-            vocabulary=self.sources.data and self.sources.data.vocabulary,
-            tokenizer=self.sources.data and self.sources.data.tokenizer,
-            as_table=self.sources.data is not None and self.data.kind == "table",
+            vocabulary=words and words.vocabulary,
+            tokenizer=words and words.tokenizer,
+            as_table=self.sources.audit is not None or (self.sources.data is not None and self.data.kind == "table"),
         )
 
     def _function(self, model):
@@ -611,7 +612,7 @@ class Session:
         """What a job that reads something depends on.
 
         Args:
-            name: "model", "weights", "planting", "images", "data", "natural images", "world", "training", "lab", "versions", "threads" or "gpus"; or
+            name: "model", "weights", "planting", "images", "data", "audit", "current", "natural images", "world", "training", "lab", "versions", "threads" or "gpus"; or
                 "images:START-STOP" of a shard, "pictures:MOST", "file:PATH", "set:PATH", "image:PATH", "network:NAME", "code:MODULE" or
                 "version:DISTRIBUTION".
 
@@ -626,6 +627,8 @@ class Session:
             "model": self._model_hash,
             "weights": self._weights_hash,
             "data": self._data_hash,
+            "audit": lambda: self._audit_hash("test", "train", "sheet", "metadata"),
+            "current": lambda: self._audit_hash("current"),
             "images": lambda: self._part_hash(name) if name else f"{self.images_hash} {self.sources.images.fit}",
             "natural images": lambda: f"{self.natural_images_hash} {self.sources.images.fit}",
             "pictures": lambda: self._pictures_hash(int(name)),
@@ -644,6 +647,12 @@ class Session:
             "version": lambda: provenance.version(name),
         }
         return functions[kind]()
+
+    def _audit_hash(self, *names):
+        """SHA-256 of some files of an audit, and of which column is the label."""
+        table = self.sources.audit
+        hashes = [getattr(table, name) and self.hash_of(f"set:{getattr(table, name)}") for name in names]
+        return hashlib.sha256(repr([hashes, table.label, table.dataset]).encode()).hexdigest()
 
     def _data_hash(self):
         """SHA-256 of all data, also of those that are not explained, and of how some of them are chosen."""

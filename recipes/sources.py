@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from recipes import schema
+from recipes.sections.audit import Audit
 from recipes.sections.planted import Planted
 from recipes.sections.training import Training
 
@@ -22,6 +23,7 @@ class Sources:
         training: the [training] table of a recipe, or None.
         planted: the [planted] table of a recipe, or None.
         data: `recipes.schema.Source` in the place of images, or None.
+        audit: the [audit] table of a recipe, which names its inputs itself, or None.
     """
 
     model: schema.Model = schema.Model()
@@ -34,6 +36,7 @@ class Sources:
     training: Training | None = None
     planted: Planted | None = None
     data: schema.Source | None = None
+    audit: Audit | None = None
 
     @property
     def has_world(self):
@@ -63,6 +66,7 @@ class Sources:
             recipe.training,
             recipe.planted,
             recipe.data,
+            recipe.audit,
         )
 
     @property
@@ -82,7 +86,7 @@ class Sources:
         return {**vars(self), **tables}
 
     def _optional(self):
-        return {"training": self.training, "planted": self.planted, "data": self.data}
+        return {"training": self.training, "planted": self.planted, "data": self.data, "audit": self.audit}
 
     @classmethod
     def from_values(cls, values):
@@ -98,4 +102,5 @@ class Sources:
         tables["training"] = values["training"] and Training(**values["training"])
         tables["planted"] = values["planted"] and Planted(**values["planted"])
         tables["data"] = values["data"] and schema.Source(**values["data"])
+        tables["audit"] = values["audit"] and Audit(**values["audit"])
         return cls(**{**values, **tables})

@@ -23,7 +23,7 @@ from docs import notebooks
 from lab.data import PHOTOGRAPHS
 from recipes.cli import main
 from recipes.help import heading_of
-from tests import attention_networks, concept_files, own_data, text_networks
+from tests import attention_networks, audit_files, concept_files, own_data, text_networks
 from tests.shortcut_pictures import noise
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -136,6 +136,7 @@ def newcomer(tmp_path_factory):
     text_networks.write(folder)
     attention_networks.write(folder)
     concept_files.write(folder)
+    audit_files.write(folder)
     for name, methods in (("before", '["gradient", "gradcam"]'), ("after", '["gradient"]')):
         (folder / f"{name}.toml").write_text(RECIPE.format(name=name, methods=methods))
     return folder
@@ -244,15 +245,21 @@ def test_the_commands_of_a_page_run_as_they_are_written(here, page, line):
         parsed = command.make_context(words[0], words[1:])
         assert parsed.params
         return
-    if words[0] == "init":
+    if words[0] in ("init", "init-sheet"):
         # Several pages begin with the same file, and init never writes over one.
-        pathlib.Path(words[1]).unlink(missing_ok=True)
+        pathlib.Path(words[1]).with_suffix(".toml").unlink(missing_ok=True)
+    if words[0] == "watch" and not list(here.glob("lending/audit/*/index.html")):
+        assert invoke(f"{AUDIT} --quiet").exit_code == 0
     done = click.testing.CliRunner().invoke(main, words)
     assert done.exit_code == 0, (done.output, done.exception)
 
 
 COMMANDS = {"lab": main, **{name: main.get_command(None, name) for name in main.list_commands(None)}}
 HELP = [(name, words) for name, command in COMMANDS.items() for words, _ in command.examples]
+
+
+# The run that examples watch.
+AUDIT = "lab audit --model lender.keras --test test.csv --sheet lending.toml --questions failures --draws 199 --tries 4 --out lending"
 
 
 @pytest.fixture(scope="module")
@@ -262,6 +269,7 @@ def runs(newcomer):
         patch.chdir(newcomer)
         for name in ("before", "after"):
             assert invoke(f"lab run {name}.toml --quiet").exit_code == 0
+        assert invoke(f"{AUDIT} --quiet").exit_code == 0
     return newcomer
 
 
@@ -290,6 +298,8 @@ def test_the_examples_of_help_run_as_they_are_written(here, runs, name, line):
         words = shlex.split(line)[1:]
         assert main.get_command(None, words[0]).make_context(words[0], words[1:]).params
         return
+    if line.startswith("lab init-sheet "):
+        pathlib.Path(line.split()[2]).with_suffix(".toml").unlink(missing_ok=True)
     done = invoke(line)
     assert done.exit_code == 0, (done.output, done.exception)
     if "--json" in line:

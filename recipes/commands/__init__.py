@@ -1,4 +1,5 @@
-"""Commands: a file here or in recipes/sections/ with a function `command` is a command of `lab`, under the file's name.
+"""Commands: a file here or in recipes/sections/ with a function `command` is a command of `lab`, under the file's name
+with hyphens.
 
 Files are read for the names and summaries of all commands, and one is imported when its command is named.
 """
@@ -29,13 +30,11 @@ def find_commands():
     commands = {}
     for package in PACKAGES:
         for path in _files(package):
-            text = _help_text(path)
-            if text is not None and path.stem in commands:
-                raise Refused(
-                    f"Each command has a name of its own. Received: {path.stem!r} twice. Rename one of the files."
-                )
+            text, name = _help_text(path), path.stem.replace("_", "-")
+            if text is not None and name in commands:
+                raise Refused(f"Each command has a name of its own. Received: {name!r} twice. Rename one of the files.")
             if text is not None:
-                commands[path.stem] = (f"{package}.{path.stem}", text)
+                commands[name] = (f"{package}.{path.stem}", text)
     return dict(sorted(commands.items()))
 
 

@@ -362,6 +362,29 @@ FINDINGS = (
         "LOSSES DISAGREE",
         "INCONCLUSIVE",
         "Of an audit: the network is ahead of a simple model in one loss and behind it in another.",
+        "REASONS STABLE, REASONS AGREE ACROSS REFERENCES, REASONS MATTER",
+        "PASS",
+        "Of an audit: reasons stay when rows and networks are drawn again, with all rows as reference, and they turn decisions.",
+    ),
+    (
+        "REASONS UNSTABLE, REASONS DEPEND ON THE REFERENCE, REASONS DO NOT MATTER",
+        "FAIL",
+        "Of an audit: reasons come and go, change with the reference, or turn hardly more decisions than chance.",
+    ),
+    (
+        "REASONS NOT SETTLED",
+        "INCONCLUSIVE",
+        "Of an audit: the interval holds the margin, or there are too few rows.",
+    ),
+    (
+        "RARE BUT DECISIVE",
+        "INCONCLUSIVE",
+        "Of an audit: a factor affects few rows and decides many of them. Rankings over all rows miss it.",
+    ),
+    (
+        "NO RARE DECISIVE FACTOR",
+        "PASS",
+        "Of an audit: no factor is rare and decides, and a planted one would have been found.",
     ),
     (
         "ENCODED",

@@ -27,6 +27,8 @@ def title(recipe, maps=None):
 
 
 def _question(recipe):
+    if recipe.audit:
+        return "May this network be used?"
     if recipe.shortcuts:
         return "Is the data itself suspicious?"
     if recipe.explain:
@@ -98,6 +100,8 @@ def _last_part(path):
 def _data(recipe, maps):
     if recipe.shortcuts and recipe.shortcuts.table:
         return f"the table {_last_part(recipe.shortcuts.table)}"
+    if recipe.audit:
+        return _last_part(recipe.audit.test or recipe.audit.dataset)
     if recipe.data:
         counted = count_noun(maps["count"], maps["noun"]) if maps else "data"
         return f"{counted} in {_last_part(recipe.data.source)}"

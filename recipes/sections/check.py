@@ -295,7 +295,8 @@ def _show_verdicts(recipe, jobs, store):
     from recipes.report.findings import FINDINGS
     from sanity.verdict import FOOTER
 
-    families = collect_families(store, jobs)
+    # Audits have a part of the page of their own.
+    families = [family for family in collect_families(store, jobs) if family["claim"] != "data"]
     if not families:
         return None
     return {"families": families, "matrix": report_card(families), "findings": FINDINGS, "footer": FOOTER}

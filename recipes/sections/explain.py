@@ -22,6 +22,7 @@ from recipes.options import (
     image_source,
     method_names,
     model_options,
+    model_table,
     refuse_details,
     run_options,
     split_names,
@@ -323,6 +324,7 @@ def _show_maps(recipe, jobs, store):
         "Data": ("data_path", "table", "text", *DATA_DETAILS),
         "Target": ("contrast",),
         "Method": ("method_options", "layer"),
+        "Decision": ("reasons", "row", "sheet"),
     },
     examples=(
         ("lab explain photo.jpg --method gradcam --model my.keras --input-range -1 1", "one photograph"),
@@ -333,6 +335,10 @@ def _show_maps(recipe, jobs, store):
         (
             "lab explain --table loans.csv --target default --method smoothgrad --option smoothgrad.samples=8 --model credit.keras",
             "the rows of a table, with an option of the method",
+        ),
+        (
+            "lab explain --table loans.csv --row 17 --reasons --sheet loans.toml --model credit.keras",
+            "why was this row refused?",
         ),
     ),
 )
@@ -397,13 +403,44 @@ def _show_maps(recipe, jobs, store):
     metavar="METHOD.NAME=VALUE",
     help="An option of a method, such as smoothgrad.samples=20. May be repeated.",
 )
+@click.option(
+    "--reasons",
+    is_flag=True,
+    help="Write the reasons of the decision on one row of --table: those that stay when compared rows are drawn again. No maps are computed.",
+)
+@click.option("--row", type=click.IntRange(1), metavar="N", help="The row below the header, counted from 1.")
+@click.option(
+    "--sheet",
+    type=click.Path(),
+    metavar="FILE",
+    help="TOML file that says what columns are and how scores become decisions. `lab init-sheet` writes one to fill in.",
+)
 @click.pass_context
-def command(context, images, method, method_options, layer, labels, data_path, table, text, levels, most, **options):
+def command(
+    context,
+    images,
+    method,
+    method_options,
+    layer,
+    labels,
+    data_path,
+    table,
+    text,
+    levels,
+    most,
+    reasons,
+    row,
+    sheet,
+    **options,
+):
     """Explain photographs, rows of a table, series or texts: one map for each and every method, and how far methods agree.
 
     IMAGES are files, folders, CSV lists with the columns path and label, and shards (.tar, .tfrecord) or patterns of
     them. Everything else is named by --data, --table or --text. A method that cannot explain this model is listed as refused, with the reason.
     """
+    if reasons or row or sheet:
+        _record_reasons(reasons, row, sheet, table, [*images, *filter(None, (data_path, text))], options)
+        return
     explain_table = {name: options.pop(name) for name in ("target", "output", "region", "only", "contrast", "shard")}
     with plain_errors():
         method = typed_or(context, "method", method, options["function"], FUNCTION_METHODS)
@@ -420,6 +457,34 @@ def command(context, images, method, method_options, layer, labels, data_path, t
     layers = split_names(layer or "")
     explain_table["layer"] = layers[0] if len(layers) == 1 else layers or None
     launch_tables(context, "explain", options, {"explain": explain_table, **tables})
+
+
+def _record_reasons(reasons, row, sheet, table, others, options):
+    """Write the record of one decision, and print it."""
+    from recipes.errors import redirect_output, report_full_disk
+    from recipes.launch import print_json
+
+    with plain_errors():
+        if not (reasons and row and sheet and table) or others:
+            raise Refused(
+                f"The reasons of a decision need --reasons, --row, --sheet and --table, and no other inputs. Received: {_named(reasons=reasons, row=row, sheet=sheet, table=table)}{' and ' + str(others[0]) if others else ''}."
+            )
+    with plain_errors(), report_full_disk(), redirect_output():
+        from recipes import schema
+        from recipes.reason_records import as_lines, record_decision
+
+        values = {"name": "reasons", "seed": options["seed"], "model": model_table(options)}
+        recipe = schema.recipe({**values, "audit": {"test": table, "sheet": sheet}})
+        record, path = record_decision(recipe, row, options["out"], allow_code=options["allow_code"])
+    if options["as_json"]:
+        print_json({"error": None, **record, "file": path})
+    else:
+        click.echo("\n".join(as_lines(record, path)))
+
+
+def _named(**options):
+    """The options that were given, in words: str."""
+    return ", ".join(f"--{name}" for name, value in options.items() if value) or "none"
 
 
 def source_tables(images, data_path, table, text, details, target, classes, labels):

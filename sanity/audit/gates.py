@@ -81,3 +81,36 @@ def answers_gate(rows):
     count = int((~np.isfinite(rows.logits).all(axis=1)).sum())
     words = f"{count:,} of {len(rows):,} answers are no finite numbers"
     return Gate("answers are finite", "failed" if count else "passed", words)
+
+
+def trained_gates(subject):
+    """The test rows must not be among the rows that the network was trained on.
+
+    In tables of few distinct values rows are alike by chance. The share of training rows that are copies of those of other
+    units says how often.
+
+    Args:
+        subject: `AuditSubject`.
+
+    Returns:
+        tuple of `Gate`, empty where the training rows are not known.
+    """
+    if subject.train is None:
+        return ()
+    name, test = "test rows are no training rows", subject.test
+    keys = row_keys(subject.train)
+    known = set(keys)
+    copies = sum(key in known for key in row_keys(test))
+    usual = _copied_share(keys, subject.train.units)
+    words = f"{copies:,} of {len(test):,} test rows are copies of training rows"
+    if copies <= (MOST_COPIES + usual) * len(test):
+        return (Gate(name, "passed", words),)
+    return (Gate(name, "failed", f"{words}; remove them from the test rows"),)
+
+
+def _copied_share(keys, units):
+    """The share of rows with a copy among the rows of other units: float."""
+    units_of = {}
+    for key, unit in zip(keys, units):
+        units_of.setdefault(key, set()).add(int(unit))
+    return float(np.mean([len(units_of[key]) > 1 for key in keys]))

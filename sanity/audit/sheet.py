@@ -1,10 +1,13 @@
 """Sheet: what a user states of the columns of a table before a network is audited on it. Nothing is guessed in its place."""
 
+import tomllib
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lab.refusal import Refused
+from lab.registry import nearest
+from lab.remote import as_path, is_file
 
 # What a column may be for. Several may hold at once.
 ROLES = (
@@ -37,6 +40,7 @@ class ColumnSheet(_Part):
         actionable: "up", "down" or "any", how a person can change it; None: not at all.
         levels: the values of a category in the order in which the network knows them.
         encoding: how the network takes a category: its place in levels as one number, or one number for each level.
+        fill: what the network takes where a cell is missing, a number or a level; None: missing cells are refused.
     """
 
     kind: Literal["number", "category", "text"] | None = None
@@ -45,6 +49,7 @@ class ColumnSheet(_Part):
     actionable: Literal["up", "down", "any"] | None = None
     levels: tuple[str, ...] = ()
     encoding: Literal["index", "one-hot"] = "index"
+    fill: float | str | None = None
 
     @model_validator(mode="after")
     def _refuse_contradictions(self):
@@ -128,3 +133,51 @@ class Sheet(_Part):
         for name in names:
             grouped.setdefault(self.column(name).factor or name, []).append(name)
         return grouped
+
+
+def open_sheet(source):
+    """A sheet from where it is.
+
+    Args:
+        source: the path of a TOML file, a dict as of one, a `Sheet`, or None for an empty one.
+
+    Returns:
+        `Sheet`.
+
+    Raises:
+        Refused: for a file that is no TOML, and for keys and values that no sheet has.
+    """
+    if source is None or isinstance(source, Sheet):
+        return source or Sheet()
+    values, where = (source, "the sheet") if isinstance(source, dict) else (_read_toml(source), str(source))
+    try:
+        return Sheet.model_validate(values)
+    except ValidationError as error:
+        raise Refused(_sheet_error(error.errors()[0], where)) from error
+
+
+def _read_toml(source):
+    path = as_path(source)
+    if not is_file(path):
+        raise Refused(
+            f"A sheet is a TOML file; `lab init-sheet` writes one. Received: {str(source)!r}, which is no file."
+        )
+    try:
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Refused(f"A sheet is a TOML file in UTF-8. Received: {path}: {error}.") from error
+
+
+def _sheet_error(error, where):
+    """One line on the first value that does not fit: str."""
+    place = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        known = (
+            {1: Sheet, 2: Decision}.get(len(error["loc"]), ColumnSheet) if error["loc"][0] != "columns" else ColumnSheet
+        )
+        return f"Unknown key in {where}. Received: {place!r}. {nearest(error['loc'][-1], known.model_fields)}"
+    rule = error["msg"].removeprefix("Value error, ")
+    if "roles" in error["loc"]:
+        return f"Roles in {where} are words of a list. Received: {error['input']!r} in {place!r}. {nearest(error['input'], ROLES)}"
+    received = "" if "Received" in rule or error["type"] == "missing" else f" Received: {error['input']!r}."
+    return f"{where}, {place or 'sheet'}: {rule}.{received}".replace("..", ".")

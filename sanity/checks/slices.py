@@ -8,7 +8,7 @@ it.
 import numpy as np
 
 from sanity.audit.copies import TRIES
-from sanity.audit.gates import answers_gate, labels_gate, units_gate
+from sanity.audit.gates import answers_gate, labels_gate, trained_gates, units_gate
 from sanity.audit.margin import (
     BEYOND,
     NONE,
@@ -44,7 +44,7 @@ def slices(subject, *, seed, draws=999, tries=TRIES, beyond="label"):
         list of one `Evidence`, with the slices that stand out in its settings.
     """
     rows = subject.test.take(subject.test.labelled)
-    gates = (labels_gate(rows), answers_gate(rows), units_gate(rows))
+    gates = (labels_gate(rows), answers_gate(rows), units_gate(rows), *trained_gates(subject))
     if not any(gate.status == "failed" for gate in gates):
         searched = list_slices(rows)
         gates += (_slices_gate(searched),)

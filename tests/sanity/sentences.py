@@ -7,8 +7,7 @@ import numpy as np
 
 from sanity import gates
 from sanity.audit import margin
-from sanity.checks import atom_effect, checks, claim_of, harm, unlikeness
-from sanity.checks import atom_effect, checks, claim_of, decodable, proxy_use
+from sanity.checks import atom_effect, checks, claim_of, decodable, harm, proxy_use, unlikeness
 from sanity.checks.attention_order import ORACLE
 from sanity.checks.attention_use import DECIDING, MOVED, OTHER
 from sanity.checks.classes import MAGNITUDE
@@ -287,9 +286,13 @@ def _rise(draw):
 
 def _flags(draw):
     return {"flagged": draw.rng.random(40) < draw.rng.choice([0.0, 0.2])}
+
+
 def _of_proxies(draw):
     """As `_of_margin`, with the p of what the output has of a group."""
     return {**_of_margin(draw), "output p": np.array([draw.rng.choice([0.005, 0.4])])}
+
+
 def _leads(draw):
     """How far a network is ahead of simple models in two losses, with bounds."""
     models, width = int(draw.rng.choice([1, 3])), draw.rng.choice([0.002, 0.05])
@@ -298,6 +301,24 @@ def _leads(draw):
     effects = np.stack([mean, mean - width, mean + width], axis=2)
     simple = np.array([draw.rng.random() < 0.8])
     return {"effects": effects, "margins": np.array([0.01, 0.02]), "planted": planted, "simple": simple}
+
+
+def _of_reasons(draw):
+    """Shares of one part of the check of reasons, with planted copies."""
+    name = draw.rng.choice(["first reason stays", "overlap of references", "skill of codes"])
+    mean, width = draw.rng.choice([0.1, 0.6, 0.95]), draw.rng.choice([0.01, 0.01, 0.4])
+    planted = draw.rng.random((3, 20)) < draw.rng.choice([0.3, 1.0, 1.0])
+    bounds = np.array([mean, mean - width, mean + width])
+    numbers = {"ceiling": np.array([1.0, np.nan, np.nan]), "chance": np.array([0.2, np.nan, np.nan])}
+    return {str(name): bounds, "behind": bounds - 1, "planted": planted, **numbers}
+
+
+def _of_factors(draw):
+    """Rows that three factors affect and decide, with planted flags."""
+    low = draw.rng.choice([0.1, 0.4])
+    decisive = np.array([[0.1, 0.05, 0.2], [0.2, 0.1, 0.3], [low + 0.1, low, low + 0.2]])
+    planted = draw.rng.random((3, 20)) < draw.rng.choice([0.3, 1.0])
+    return {"affected": np.array([300, 200, 30]), "decisive": decisive, "planted": planted}
 
 
 # What a check measures, by its name: a `Draw` -> samples.
@@ -341,6 +362,8 @@ SAMPLES = {
         f"{name}/{MEASURE}": draw.around(draw.level(), 3, draw.images) for name in ("noise", "seed")
     },
     "truth": _cues,
+    "factor_importance": _of_factors,
+    "reason_codes": _of_reasons,
     "slices": _of_margin,
     "embedding_slices": _of_margin,
     "calibration": _of_margin,

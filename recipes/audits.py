@@ -1,0 +1,392 @@
+"""Audits: what the jobs of an [audit] table do: the network's answers of every set, its rows, and evidence of each check.
+
+Of tables no cell is written, but the network's logits and activations of every row, by which a run is resumed.
+"""
+
+import functools
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pandas as pd
+
+from lab.opening import open_data
+from lab.refusal import Refused
+from lab.registry import nearest
+from lab.remote import as_path, is_folder
+from lab.streams import open_images
+from lab.tables import spellings
+from recipes.evidence import rows_outcome
+from recipes.store import encode, pack
+from sanity.audit.answers import answer, components_of, predictor, reduce_channels, signature_of
+from sanity.audit.datasets import open_dataset
+from sanity.audit.frames import Tables, read_frame, read_tables
+from sanity.audit.pictures import NAMES, picture_columns, picture_statistics
+from sanity.audit.questions import (
+    checks_of,
+    known_settings,
+    level,
+    list_questions,
+    refuse_unknown_settings,
+    unanswerable,
+)
+from sanity.audit.rows import AuditSubject
+from sanity.audit.series import series_columns
+from sanity.audit.sheet import open_sheet
+from sanity.audit.signature import Signature
+from sanity.audit.texts import text_columns
+from sanity.examination import measure_rows
+from sanity.heads import ATTENTION
+
+SETS = ("test", "train", "current")
+# Inputs that one job asks the network about. A run that was stopped goes on behind the last of them.
+PART = {"table": 200_000, "series": 20_000, "text": 2_000, "image": 500}
+# Pictures that lie in memory at a time.
+PICTURES = 32
+
+
+# Reading ------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Sets:
+    """The sets of an audit as they were read, before the network was asked.
+
+    Args:
+        tables: `sanity.audit.frames.Tables`.
+        signature: `Signature` of the network.
+        sheet: `Sheet`.
+        data: dict of set to `lab.data.Data`, of pictures, texts and series.
+    """
+
+    tables: Tables
+    signature: Signature
+    sheet: object
+    data: dict = field(default_factory=dict)
+
+    def __iter__(self):
+        return iter(self.tables.rows)
+
+
+def paths_of(table):
+    """Where each set of an audit is: dict of set to str.
+
+    Args:
+        table: `recipes.sections.audit.Audit`.
+    """
+    return {name: getattr(table, name) for name in SETS if getattr(table, name)}
+
+
+def read_sets(session):
+    """All sets of the session's audit, read once in a process.
+
+    Args:
+        session: `Session`.
+
+    Returns:
+        `Sets`.
+
+    Raises:
+        Refused: for whatever cannot be read as the network or the sheet wants it.
+    """
+    return session.build_once("audit sets", functools.partial(_read_sets, session))
+
+
+def _read_sets(session):
+    table = session.sources.audit
+    if table.dataset:
+        frames, sheet = open_dataset(table.dataset)
+        signature = signature_of(session.network, sheet)
+        return Sets(read_tables(frames, sheet, signature), signature, sheet)
+    sheet = sheet_of(table)
+    signature = signature_of(session.network, sheet)
+    paths = paths_of(table)
+    if signature.kind == "table" or (signature.kind == "text" and _are_csv(paths)):
+        if table.metadata:
+            raise Refused(
+                "metadata stand beside pictures, texts and series. Received: metadata of a table. Add its columns to the table."
+            )
+        frames = {name: read_frame(path, sheet) for name, path in paths.items()}
+        return Sets(read_tables(frames, sheet, signature, paths), signature, sheet)
+    data = {name: _open(path, signature, session) for name, path in paths.items()}
+    return _beside_data(data, table, sheet, signature, paths)
+
+
+def _are_csv(paths):
+    return all(as_path(path).suffix.lower() == ".csv" for path in paths.values())
+
+
+def sheet_of(table):
+    """The sheet of an audit, with the column of labels that was named beside it.
+
+    Args:
+        table: `recipes.sections.audit.Audit`.
+
+    Returns:
+        `Sheet`.
+    """
+    sheet = open_sheet(table.sheet)
+    stated = sheet.one("label")
+    if table.label is None or table.label == stated:
+        return sheet
+    if stated:
+        raise Refused(
+            f"One column is the label. Received: {table.label!r}, and {stated!r} in the sheet. Leave one out."
+        )
+    return _with_role(sheet, table.label, "label")
+
+
+def _with_role(sheet, name, role):
+    column = sheet.column(name)
+    return sheet.model_copy(
+        update={"columns": {**sheet.columns, name: column.model_copy(update={"roles": (*column.roles, role)})}}
+    )
+
+
+def _open(path, signature, session):
+    """Pictures, texts or series of a set: `lab.data.Data`."""
+    if signature.kind == "image":
+        return open_images(path, channels=session.channels)
+    if is_folder(as_path(path)):
+        raise Refused(f"{signature.name} takes {signature.kind}s. Received: {path!r}, a folder. Give a file.")
+    return open_data(path)
+
+
+def _beside_data(data, table, sheet, signature, paths):
+    """Sets of pictures, texts or series, with metadata beside them."""
+    frame = read_frame(table.metadata, sheet) if table.metadata else None
+    frames = {name: _beside(part, frame, name == "test", table.metadata) for name, part in data.items()}
+    if sheet.one("label") is None and all("folder" in beside for beside in frames.values()):
+        classes = sheet.column("folder").levels or signature.classes or tuple(map(str, range(signature.count)))
+        if set().union(*(beside["folder"] for beside in frames.values())) <= set(classes):
+            sheet = _with_role(sheet, "folder", "label")
+    tables = read_tables(frames, sheet, replace(signature, kind="data"), paths)
+    texts = {name: list(part.inputs) for name, part in data.items()} if signature.kind == "text" else {}
+    return Sets(replace(tables, texts=texts), signature, sheet, data)
+
+
+def _beside(data, frame, is_test, path):
+    """Metadata of the inputs of a set, and their labels under "folder" where there are any: `pandas.DataFrame`."""
+    beside = pd.DataFrame(index=range(len(data))) if frame is None else _aligned(frame, data.names, is_test, path)
+    if data.labels is not None and "folder" not in beside:
+        beside["folder"] = [str(label) for label in data.labels]
+    return beside
+
+
+def _aligned(frame, names, is_test, path):
+    """The rows of metadata in the order of the inputs, told by the column path or name, or else by the first one."""
+    key = next((name for name in ("path", "name") if name in frame.columns), frame.columns[0])
+    place_of = {spelling: place for place, cell in enumerate(frame[key].astype(str)) for spelling in spellings(cell)}
+    places = [next((place_of[word] for word in spellings(name) if word in place_of), -1) for name in names]
+    if all(place < 0 for place in places) and len(frame) == len(places) and key not in ("path", "name"):
+        return frame.reset_index(drop=True)
+    missing = [name for name, place in zip(names, places) if place < 0]
+    if missing and is_test:
+        raise Refused(
+            f"Metadata have a row for each input, with its name under {key!r}. Received: {path} without {len(missing):,} of {len(places):,}, such as {missing[0]!r}. {nearest(missing[0], list(frame[key].astype(str))[:1000])}"
+        )
+    return frame.drop(columns=key).reindex(places).reset_index(drop=True)
+
+
+# Plan ---------------------------------------------------------------------------------------------------------------------
+
+
+def parts_of(session):
+    """The inputs of every set in parts, one a job.
+
+    Args:
+        session: `Session`.
+
+    Returns:
+        list of (set, start, stop).
+    """
+    sets = read_sets(session)
+    size = PART.get(sets.signature.kind, PART["series"])
+    return [
+        (name, start, min(start + size, len(rows)))
+        for name, rows in sets.tables.rows.items()
+        for start in range(0, len(rows), size)
+    ]
+
+
+def plan_questions(table, session):
+    """The checks of the questions that are asked, and the level of each question.
+
+    Args:
+        table: `recipes.sections.audit.Audit`.
+        session: `Session`.
+
+    Returns:
+        dict. checks: list of (check, its settings). alpha: float. questions: list of str. lacking: dict of question that was
+            not asked to str, what is lacking.
+
+    Raises:
+        Refused: for questions and settings that do not exist.
+    """
+    sets = read_sets(session)
+    questions = list_questions(table.questions, sets.sheet, list(sets), sets.signature.kind)
+    names = [check for question in questions for check in checks_of(question)]
+    refuse_unknown_settings(names, table.check_settings)
+    lacking = unanswerable(sets.sheet, list(sets), sets.signature.kind)
+    return {
+        "checks": [(name, known_settings(name, table.check_settings)) for name in names],
+        "alpha": level(sets.sheet, questions, table.strict),
+        "questions": questions,
+        "lacking": {} if table.questions else lacking,
+    }
+
+
+# Work ---------------------------------------------------------------------------------------------------------------------
+
+
+def answer_part(job, _, session):
+    """The network's logits and activations of some inputs of a set; of pictures their statistics too.
+
+    Args:
+        job: `Job`.
+        _: the inputs, not used.
+        session: `Session`.
+
+    Returns:
+        dict of file name to bytes.
+    """
+    sets, name = read_sets(session), job.arguments["set"]
+    places = slice(job.arguments["start"], job.arguments["stop"])
+    if sets.signature.kind == "image":
+        return {"answers.npz": pack(_answer_pictures(session, sets, name, places))}
+    if sets.signature.kind == "table":
+        inputs = sets.tables.rows[name].inputs[places]
+    elif sets.tables.texts:
+        inputs = sets.tables.texts[name][places]
+    else:
+        inputs = sets.data[name].part(places).inputs_of(session.network)
+    return {"answers.npz": pack(_answered(session, inputs, sets.signature.count))}
+
+
+def _answered(session, inputs, count):
+    logits, hidden = answer(session.network, inputs, count)
+    return {"logits": logits} | ({} if hidden is None else {"hidden": hidden.astype("float32")})
+
+
+def _answer_pictures(session, sets, name, places):
+    """Pictures are read once, some at a time: dict of array."""
+    data, parts = sets.data[name], []
+    for start in range(places.start, places.stop, PICTURES):
+        images = list(data.part(slice(start, min(start + PICTURES, places.stop))).images)
+        inputs = session.network.preprocess(images, fit=session.sources.images.fit)
+        parts.append(_answered(session, inputs, sets.signature.count) | picture_statistics(images))
+    return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+
+
+def gather_rows(job, inputs, session):
+    """The answers of every set together, activations in the directions of the test rows; and what a reader has to know.
+
+    Args:
+        job: `Job`.
+        inputs: `recipes.inputs.Inputs` with all parts.
+        session: `Session`.
+
+    Returns:
+        dict of file name to bytes.
+    """
+    arguments, sets, files, components = job.arguments, read_sets(session), {}, {}
+    for name in sets:
+        keys = [key for key, (part, *_) in zip(job.needs, arguments["parts"]) if part == name]
+        parts = [inputs.arrays(key, "answers.npz") for key in keys]
+        arrays = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+        hidden = arrays.pop("hidden", None)
+        components = components_of(hidden) if name == "test" else components
+        if hidden is not None:
+            arrays["features"] = reduce_channels(hidden, components).astype("float32")
+        files[f"{name}.npz"] = pack(arrays)
+    about = {
+        "kind": sets.signature.kind,
+        "sets": {name: {"rows": len(rows), "units": rows.unit_count} for name, rows in sets.tables.rows.items()},
+        "has_units": sets.tables.rows["test"].has_units,
+        "notes": list(sets.tables.notes),
+        "looks": sets.sheet.looks,
+        **{name: arguments[name] for name in ("questions", "lacking", "alpha", "strict")},
+    }
+    return {**files, "about.json": encode(about)}
+
+
+def load_subject(inputs, job, session):
+    """The network's answers on the data, from the files of the job that gathered them.
+
+    Args:
+        inputs: `recipes.inputs.Inputs`, or the `Store` of the run.
+        job: `Job` that needs it, first.
+        session: `Session`.
+
+    Returns:
+        `AuditSubject`.
+    """
+    sets = read_sets(session)
+    arrays = {name: inputs.arrays(job.needs[0], f"{name}.npz") for name in sets}
+    beside = _statistics(sets, arrays, session)
+    rows = {
+        name: replace(
+            sets.tables.rows[name],
+            columns=(*sets.tables.rows[name].columns, *beside.get(name, ())),
+            logits=arrays[name]["logits"],
+            features=arrays[name].get("features"),
+        )
+        for name in sets
+    }
+    is_table = sets.signature.kind == "table"
+    return AuditSubject(
+        session.network.name,
+        sheet=sets.sheet,
+        classes=sets.tables.classes,
+        input_places=sets.tables.input_places,
+        predict=predictor(session.network, sets.signature.count) if is_table else None,
+        kind="table" if is_table else sets.signature.kind,
+        alpha=job.arguments["alpha"],
+        **rows,
+    )
+
+
+def _statistics(sets, arrays, session):
+    """What takes the place of columns in pictures, texts and series: dict of set to tuple of `Column`."""
+    kind = sets.signature.kind
+    if kind == "image":
+        numbers = {name: {word: arrays[name][word] for word in NAMES} for name in sets}
+        return picture_columns(numbers, {name: list(sets.data[name].names) for name in sets})
+    if kind == "text":
+        return text_columns(sets.tables.texts, _unknown_share(session.network))
+    if kind == "series":
+        return {name: series_columns(np.asarray(data.inputs), data.columns) for name, data in sets.data.items()}
+    return {}
+
+
+def _unknown_share(network):
+    """A function that says which share of a text's tokens the network does not know, or None where that cannot be said."""
+    tokenizer = network.tokenizer
+    if tokenizer is None or tokenizer.unknown is None:
+        return None
+
+    def count_unknown(texts):
+        encoded = tokenizer.encode(texts, None)
+        present = np.asarray(encoded.mask, bool)
+        return ((encoded.ids == tokenizer.unknown) & present).sum(axis=1) / np.maximum(present.sum(axis=1), 1)
+
+    return count_unknown
+
+
+def measure_check(job, inputs, session):
+    """The evidence of one check of an audit.
+
+    Args:
+        job: `Job`. It needs the gathered rows.
+        inputs: `recipes.inputs.Inputs` with them.
+        session: `Session`.
+
+    Returns:
+        `Outcome`.
+    """
+    arguments = job.arguments
+    key = ("audit subject", arguments["alpha"])
+    subject = session.build_once(key, lambda: load_subject(inputs, job, session))
+    rows, trace = measure_rows(arguments["check"], subject, seed=arguments["seed"], settings=arguments["settings"])
+    # What could not be asked at all is about the data.
+    rows = [replace(row, method=arguments["method"]) if row.method == ATTENTION else row for row in rows]
+    return rows_outcome(rows, trace)

@@ -1,0 +1,81 @@
+"""Watch: the questions of an audit asked again of a later window, beside the answers of the earlier run."""
+
+import click
+
+from recipes.errors import plain_errors
+from recipes.help import PlainCommand
+from recipes.launch import launch
+from recipes.options import run_options
+
+
+@click.command(
+    "watch",
+    cls=PlainCommand,
+    headings={
+        "Audit": ("run_folder", "current", "questions"),
+        "Verdict": ("fail_on",),
+        "Output": ("out", "resume", "plan", "quiet", "as_json"),
+    },
+    examples=(
+        (
+            "lab watch --audit audit --current march.csv --out lending",
+            "the same audit of a later window: what changed?",
+        ),
+        ("lab watch --audit audit --current march.csv --out lending --questions failures", "some of its questions"),
+        ("lab watch --audit audit --current march.csv --out lending --quiet --json", "as JSON, for a scheduled job"),
+    ),
+)
+@click.option(
+    "--audit",
+    "run_folder",
+    required=True,
+    type=click.Path(),
+    metavar="RUN",
+    help="The earlier audit: its folder or page, or the name of its recipe.",
+)
+@click.option("--current", required=True, type=click.Path(), metavar="PATH", help="Rows of the later window.")
+@click.option("--questions", metavar="NAMES", help="Questions, separated by commas.  [default: those of the audit]")
+@click.option("--allow-code", is_flag=True, help="Allow model files to run Python code of their own.")
+@click.option(
+    "--fail-on",
+    type=click.Choice(["fail", "inconclusive", "worse"]),
+    help="Exit with 1 if a verdict is so or worse; worse: worse than in the audit.",
+)
+@run_options
+@click.pass_context
+def command(context, run_folder, current, questions, allow_code, fail_on, **options):
+    """Ask the questions of an earlier audit again with another later window, and say what changed since.
+
+    Its network, rows to test and sheet are read again from where they were. A look at data costs: state the looks of a year in
+    the sheet.
+    """
+    with plain_errors():
+        recipe = _watched(run_folder, current, questions, options["out"])
+    launch(context, recipe, options, allow_code, fail_on)
+
+
+def _watched(run_folder, current, questions, root):
+    """The recipe of the earlier run, of another window, with that run as its baseline."""
+    import json
+
+    from lab.refusal import Refused
+    from recipes import schema
+    from recipes.artifacts import find_file, find_report
+    from recipes.options import split_names
+
+    values = json.loads(find_file(run_folder, "manifest.json", root).read_text(encoding="utf-8"))["recipe"]
+    if not values.get("audit"):
+        raise Refused(
+            f"A later window is watched with a run of `lab audit`. Received: {run_folder}, which has no audit."
+        )
+    if not values["audit"].get("test"):
+        raise Refused(
+            f"A later window is watched with an audit of files. Received: {run_folder}, an audit of a dataset."
+        )
+    audit = {name: value for name, value in values["audit"].items() if value not in (None, [], {})}
+    audit |= {"current": str(current)} | ({"questions": split_names(questions)} if questions else {})
+    known = ("seed", "threads", "model", "images")
+    shared = {name: values[name] for name in known if values.get(name) is not None}
+    shared["model"] = {name: value for name, value in values["model"].items() if value is not None}
+    baseline = str(find_report(run_folder, root))
+    return schema.recipe({"name": "watch", **shared, "audit": audit, "baseline": baseline})

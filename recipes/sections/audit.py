@@ -1,0 +1,312 @@
+"""Audit: may this network be used? What it does on the user's data, with error rates that hold."""
+
+from typing import Any
+
+import click
+from pydantic import Field, model_validator
+
+from lab.refusal import Refused
+from recipes.errors import plain_errors
+from recipes.fields import Table
+from recipes.help import PlainCommand
+from recipes.job import Job
+from recipes.launch import launch_tables
+from recipes.options import model_options, run_options, split_names, verdict_options
+from recipes.section import Deferred, Piece, Section
+from recipes.sections import register
+
+# What a check speaks of where it measured nothing.
+DATA = "the data"
+
+
+class Audit(Table):
+    """Questions about a network on the user's data. Without `questions` all are asked that data and sheet leave room for.
+
+    `dataset` is the name of a table that comes with an installed package, with its sheet, in the place of files.
+
+    With `strict` the questions share one level. `settings` are those of the checks that have them.
+    """
+
+    test: str | None = None
+    dataset: str | None = None
+    train: str | None = None
+    current: str | None = None
+    sheet: str | None = None
+    metadata: str | None = None
+    label: str | None = None
+    questions: list[str] = []
+    strict: bool = False
+    draws: int | None = Field(None, ge=99)
+    tries: int | None = Field(None, ge=4)
+    settings: dict[str, Any] = {}
+    vocabulary: str | None = None
+    tokenizer: str | None = None
+
+    @model_validator(mode="after")
+    def _refuse_several_sources(self):
+        files = [name for name in ("test", "train", "current", "sheet", "metadata", "label") if getattr(self, name)]
+        if bool(self.dataset) == bool(self.test) or (self.dataset and files):
+            raise Refused(
+                f"an audit reads files, test among them, or a dataset. Received: {', '.join(files) or 'no test'}{' beside a dataset' if self.dataset else ''}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_unknown_questions(self):
+        if len(set(self.questions)) < len(self.questions):
+            raise Refused(f"questions name each question once. Received: {', '.join(self.questions)}")
+        return self
+
+    @property
+    def check_settings(self):
+        """The settings of all checks: dict."""
+        counts = {name: getattr(self, name) for name in ("draws", "tries") if getattr(self, name) is not None}
+        return {**self.settings, **counts}
+
+
+# Jobs ---------------------------------------------------------------------------------------------------------------------
+
+
+def list_jobs(recipe, session):
+    """The jobs of the [audit] table, after all files were read and checked: answers, rows, evidence of every check.
+
+    Args:
+        recipe: `Recipe`.
+        session: `Session`.
+
+    Returns:
+        list of `Job`.
+
+    Raises:
+        Refused: for data that cannot be read, and for questions and settings that do not exist.
+    """
+    from recipes.audits import parts_of, plan_questions
+
+    table = recipe.audit
+    parts, plan = parts_of(session), plan_questions(table, session)
+    reads = ("model", "audit", *(["current"] if table.current else []))
+    answers = [
+        Job(
+            f"audit/answers/{name}-{start:08d}",
+            "audit answers",
+            {"set": name, "start": start, "stop": stop},
+            passes=(stop - start) / 3,
+            # Which columns are read is said by the sheet and by the rows to test.
+            reads=("model", "audit", *(["current"] if name == "current" and table.current else [])),
+        )
+        for name, start, stop in parts
+    ]
+    shared = {"alpha": plan["alpha"], "seed": recipe.seed}
+    asked = {name: plan[name] for name in ("questions", "lacking", "alpha")}
+    rows = Job(
+        "audit/rows",
+        "audit rows",
+        {**asked, "strict": table.strict, "parts": [list(part) for part in parts]},
+        tuple(job.key for job in answers),
+        reads=reads,
+    )
+    evidence = [
+        Job(
+            f"audit/checks/{check}",
+            "evidence of data",
+            {**shared, "check": check, "method": DATA, "settings": settings},
+            (rows.key,),
+            reads=reads,
+            judged_in=f"0-{check}",
+        )
+        for check, settings in plan["checks"]
+    ]
+    return [*answers, rows, *evidence]
+
+
+def _refuse_table(recipe):
+    if recipe.has_world or recipe.data:
+        raise Refused(
+            "An audit asks a [model] about the files of [audit]. Received: another table of inputs beside it."
+        )
+
+
+# Lines --------------------------------------------------------------------------------------------------------------------
+
+
+def audit_families(store):
+    """The verdicts of an audit by family.
+
+    Args:
+        store: `Store` of the run.
+
+    Returns:
+        dict of family to dict, as in verdicts.json.
+    """
+    families = store.values("verdicts", "verdicts.json") if store.exists("verdicts") else {}
+    return {name: family for name, family in families.items() if family.get("claim") == "data"}
+
+
+def load_about(store):
+    """What is known of the rows of an audit: dict, or None where they were not gathered.
+
+    Args:
+        store: `Store` of the run.
+    """
+    return store.values("audit/rows", "about.json") if store.exists("audit/rows") else None
+
+
+def messages(jobs, store):
+    """What a reader has to know first: of the columns, and which questions were not asked.
+
+    Args:
+        jobs: list of `Job`, all of the run.
+        store: `Store` of the run.
+
+    Returns:
+        list of str.
+    """
+    about = load_about(store)
+    if about is None:
+        return []
+    return [*about["notes"], *(f"not asked: {name}, which needs {words}" for name, words in about["lacking"].items())]
+
+
+def summarize(jobs, store):
+    """How many rows there are, and how many verdicts of each outcome.
+
+    Args:
+        jobs: list of `Job`, all of the run.
+        store: `Store` of the run.
+
+    Returns:
+        list of str.
+    """
+    about, families = load_about(store), audit_families(store)
+    if about is None:
+        return []
+    known = [(name, about["sets"][name]) for name in ("test", "train", "current") if name in about["sets"]]
+    sizes = ", ".join(f"{size['rows']:,} {name} rows of {size['units']:,} units" for name, size in known)
+    outcomes = [verdict["outcome"] for family in families.values() for verdict in family["verdicts"]]
+    counts = {outcome: outcomes.count(outcome) for outcome in ("FAIL", "INVALID", "INCONCLUSIVE", "PASS")}
+    words = ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
+    level = f"questions asked: {', '.join(about['questions'])}, each at the level {about['alpha']:.3g}"
+    return [sizes, level, f"verdicts: {words or 'none'}"]
+
+
+# Page ---------------------------------------------------------------------------------------------------------------------
+
+
+def _show_audit(recipe, jobs, store):
+    """The answers to all questions, or None."""
+    from recipes.report.audit import collect_audit
+
+    return collect_audit(audit_families(store), load_about(store), jobs, store)
+
+
+# Command ------------------------------------------------------------------------------------------------------------------
+
+
+@click.command(
+    "audit",
+    cls=PlainCommand,
+    headings={
+        "Data": ("test", "train", "current", "metadata"),
+        "Columns": ("sheet", "label"),
+        "Text": ("vocabulary", "tokenizer"),
+        "Questions": ("questions", "strict", "draws", "tries"),
+    },
+    examples=(
+        (
+            "lab audit --model credit.keras --test loans.csv --label default --questions failures --draws 199",
+            "where does it fail more than elsewhere?",
+        ),
+        (
+            "lab audit --model lender.keras --test test.csv --train train.csv --current march.csv --sheet lending.toml --draws 199",
+            "all questions that the data and the sheet leave room for",
+        ),
+        (
+            "lab audit --model my.keras --input-range -1 1 --classes names.txt --test photos/ --questions failures --strict",
+            "photographs, whose subfolders are the labels",
+        ),
+    ),
+)
+@model_options
+@run_options
+@click.option(
+    "--test",
+    required=True,
+    type=click.Path(),
+    metavar="PATH",
+    help="Labelled rows that the network was never trained on: a CSV table, a folder of photographs, a .txt file with one text a line, or series in an .npz file.",
+)
+@click.option("--train", type=click.Path(), metavar="PATH", help="The same of its training rows.  [default: not known]")
+@click.option(
+    "--current",
+    type=click.Path(),
+    metavar="PATH",
+    help="The same of a later time, with or without labels.  [default: none]",
+)
+@click.option(
+    "--metadata",
+    type=click.Path(),
+    metavar="FILE",
+    help="CSV file with a row for each photograph, text or series: its name under path, name or the first column.",
+)
+@click.option(
+    "--sheet",
+    type=click.Path(),
+    metavar="FILE",
+    help="TOML file that says what columns are: label, units, inputs, protected and others. `lab init-sheet` writes one to fill in.",
+)
+@click.option("--label", metavar="COLUMN", help="Column of the true classes or numbers, where no sheet says so.")
+@click.option(
+    "--vocabulary", type=click.Path(), metavar="FILE", help="Words of a network that takes token ids, one a line."
+)
+@click.option("--tokenizer", type=click.Path(), metavar="FILE", help="The tokenizer.json of such a network.")
+@click.option(
+    "--questions",
+    metavar="NAMES",
+    help="Of reasons, failures, shift, proxies, groups, simpler and record, separated by commas.  [default: all that data and sheet leave room for]",
+)
+@click.option("--strict", is_flag=True, help="All questions share one level of .05.  [default: each has its own]")
+@click.option(
+    "--draws",
+    type=click.IntRange(99),
+    help="Exchanges of units under the null.  [default: as each check says, mostly 999]",
+)
+@click.option(
+    "--tries",
+    type=click.IntRange(4),
+    help="Copies of the data, with nothing in them and with planted effects.  [default: 20]",
+)
+@verdict_options
+@click.pass_context
+def command(context, test, questions, fail_on, baseline, **options):
+    """Audit a network on your data: reasons, failures, shift, proxies, groups, simpler models, and a record.
+
+    Each finding rests on an adjusted p and on a margin. Every question is asked again of copies of your data with nothing in
+    them, and with planted effects, so that the report says what would have been found.
+    """
+    names = ("train", "current", "metadata", "sheet", "label", "vocabulary", "tokenizer", "strict", "draws", "tries")
+    audit = {"test": test, **{name: options.pop(name) for name in names}}
+    with plain_errors():
+        audit["questions"] = split_names(questions or "")
+    tables = {"audit": {name: value for name, value in audit.items() if value is not None}}
+    launch_tables(context, "audit", options, tables | ({"baseline": baseline} if baseline else {}), fail_on)
+
+
+register(
+    Section(
+        name="audit",
+        table=Audit,
+        list_jobs=list_jobs,
+        work={
+            "audit answers": Deferred("recipes.audits:answer_part"),
+            "audit rows": Deferred("recipes.audits:gather_rows"),
+            "evidence of data": Deferred("recipes.audits:measure_check"),
+        },
+        many=False,
+        place=22,
+        refuse=_refuse_table,
+        messages=messages,
+        summary=summarize,
+        judges=lambda recipe: True,
+        pieces=(Piece("audit", "Audit", "audit.html", _show_audit, place=24),),
+    )
+)

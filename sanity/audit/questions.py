@@ -1,0 +1,217 @@
+"""Questions: what an audit asks, which checks answer, and all of it in one call.
+
+audit(network, test, ...) -> [Verdict]
+"""
+
+from dataclasses import replace
+
+from lab.refusal import Refused
+from lab.registry import nearest, options
+from sanity.audit.answers import answer, components_of, predictor, reduce_channels, signature_of
+from sanity.audit.frames import read_frame, read_tables
+from sanity.audit.rows import AuditSubject
+from sanity.audit.sheet import open_sheet
+from sanity.checks import checks
+from sanity.examination import judge_with_controls, measure_rows, refuse_settings
+
+# In the order of the report.
+QUESTIONS = ("reasons", "failures", "shift", "proxies", "groups", "simpler", "record")
+
+
+def checks_of(question):
+    """The checks that answer a question.
+
+    Args:
+        question: str, a name in QUESTIONS.
+
+    Returns:
+        list of str.
+    """
+    return [name for name in checks if checks.tag(checks.get(name), "question") == question]
+
+
+def unanswerable(sheet, sets, kind="table"):
+    """The questions that data and sheet leave no room for.
+
+    Args:
+        sheet: `Sheet`.
+        sets: collection of str, the sets that there are.
+        kind: str, what the network takes.
+
+    Returns:
+        dict of question to str, what is lacking.
+    """
+    lacking = {} if "current" in sets else {"shift": "rows of a later time (current)"}
+    if not sheet.with_role("protected"):
+        lacking |= dict.fromkeys(("proxies", "groups"), 'a column with roles = ["protected"]')
+    if "train" not in sets:
+        lacking["simpler"] = "the training rows (train)"
+    if kind != "table":
+        lacking["reasons"] = "a network of tables"
+    return lacking
+
+
+def list_questions(names, sheet, sets, kind="table"):
+    """The questions that are asked, in their order.
+
+    Args:
+        names: list of str; empty or None: all that data and sheet leave room for.
+        sheet: `Sheet`.
+        sets: collection of str, the sets that there are.
+        kind: str, what the network takes.
+
+    Returns:
+        list of str, those that have a check.
+
+    Raises:
+        Refused: for a word that is no question, and where no question is left.
+    """
+    for name in names or ():
+        if name not in QUESTIONS:
+            raise Refused(
+                f"Questions of an audit are {', '.join(QUESTIONS)}. Received: {name!r}. {nearest(name, QUESTIONS)}"
+            )
+        if not checks_of(name):
+            raise Refused(f"No check answers this question. Received: {name!r}. Leave it out.")
+    lacking = unanswerable(sheet, sets, kind)
+    left = [name for name in QUESTIONS if (name in names if names else name not in lacking) and checks_of(name)]
+    if not left:
+        raise Refused("An audit asks at least one question. Received: data and a sheet that leave room for none.")
+    return left
+
+
+def known_settings(check, settings):
+    """Those of some settings that a check has.
+
+    Args:
+        check: str, its name.
+        settings: dict.
+
+    Returns:
+        dict.
+    """
+    known = options(checks.get(check))
+    return {name: value for name, value in settings.items() if name in known}
+
+
+def refuse_unknown_settings(names, settings):
+    """Refuse a setting that no check of some has, or whose value one does not know.
+
+    Args:
+        names: list of str, the checks.
+        settings: dict.
+
+    Raises:
+        Refused: for the first of them.
+    """
+    known = {option for name in names for option in options(checks.get(name))} - {"seed"}
+    for setting in settings:
+        if setting not in known:
+            raise Refused(f"Unknown setting of an audit. Received: {setting!r}. {nearest(setting, sorted(known))}")
+    for name in names:
+        refuse_settings(name, known_settings(name, settings))
+
+
+def level(sheet, questions, strict):
+    """The level of each question: .05 over the looks of a year, and over all questions where these share it.
+
+    Args:
+        sheet: `Sheet`.
+        questions: list of str.
+        strict: bool, whether they share it.
+
+    Returns:
+        float.
+    """
+    return sheet.alpha / (len(questions) if strict else 1)
+
+
+def audit(
+    network, test, *, train=None, current=None, sheet=None, questions=None, strict=False, seed=0, title=None, **settings
+):
+    """Ask what can be known of a network of tables before it is used: `docs/how-to/audit.md`.
+
+    Args:
+        network: `lab.network.Network`, or a Keras model.
+        test: data frame, or path of a CSV file: labelled rows that the network was not trained on.
+        train: the same of its training rows, or None.
+        current: the same of a later time, or None.
+        sheet: `Sheet`, dict, or path of a TOML file: what is stated of the columns.
+        questions: list of names in QUESTIONS; None: all that data and sheet leave room for.
+        strict: bool, whether the questions share one level of .05.
+        seed: int.
+        title: str, the network in words; None: its name.
+        settings: of the checks, such as draws and tries; each check takes those that it has.
+
+    Returns:
+        list of `sanity.verdict.Verdict`, in the order of the questions.
+
+    Raises:
+        Refused: for data that cannot be read, and questions and settings that do not exist.
+    """
+    subject = open_subject(
+        _as_network(network), {"test": test, "train": train, "current": current}, open_sheet(sheet), title
+    )
+    sets = [name for name in ("test", "train", "current") if getattr(subject, name) is not None]
+    names = list_questions(questions, subject.sheet, sets)
+    asked_checks = [check for name in names for check in checks_of(name)]
+    refuse_unknown_settings(asked_checks, settings)
+    subject = replace(subject, alpha=level(subject.sheet, names, strict))
+    verdicts = []
+    for check in asked_checks:
+        evidence, trace = measure_rows(check, subject, seed=seed, settings=known_settings(check, settings))
+        if trace:
+            raise RuntimeError(f"the check {check} failed:\n{trace}")
+        verdicts += judge_with_controls(evidence, seed=seed).verdicts
+    return verdicts
+
+
+def _as_network(network):
+    from lab.models import load
+    from lab.network import Network
+
+    return network if isinstance(network, Network) else load(network, as_table=True)
+
+
+def open_subject(network, sources, sheet, title=None):
+    """The network's answers on all sets.
+
+    Args:
+        network: `lab.network.Network` of a table.
+        sources: dict of "test" and, where there are any, "train" and "current" to data frames or paths of CSV files.
+        sheet: `Sheet`.
+        title: str, the network in words; None: its name.
+
+    Returns:
+        `AuditSubject`.
+
+    Raises:
+        Refused: for another network, and for data that cannot be read.
+    """
+    signature = signature_of(network, sheet)
+    if signature.kind != "table":
+        raise Refused(
+            f"This function audits networks of tables. Received: {network.name}, which takes {signature.kind}s. Use the command: lab audit --model FILE --test PATH."
+        )
+    frames = {
+        name: source if hasattr(source, "columns") else read_frame(source, sheet)
+        for name, source in sources.items()
+        if source is not None
+    }
+    paths = {name: "the data frame" if hasattr(source, "columns") else source for name, source in sources.items()}
+    tables = read_tables(frames, sheet, signature, {name: paths[name] for name in frames})
+    answered, components = {}, {}
+    for name, rows in tables.rows.items():
+        logits, hidden = answer(network, rows.inputs, signature.count)
+        components = components_of(hidden) if name == "test" else components
+        answered[name] = replace(
+            rows, logits=logits, features=None if hidden is None else reduce_channels(hidden, components)
+        )
+    return AuditSubject(
+        title or network.name,
+        sheet=sheet,
+        classes=tables.classes,
+        input_places=tables.input_places,
+        predict=predictor(network, signature.count),
+        **answered,
+    )
