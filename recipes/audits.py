@@ -71,7 +71,7 @@ def paths_of(table):
     """Where each set of an audit is: dict of set to str.
 
     Args:
-        table: `recipes.sections.audit.Audit`.
+        table: `recipes.audit_table.Audit`.
     """
     return {name: getattr(table, name) for name in SETS if getattr(table, name)}
 
@@ -119,7 +119,7 @@ def sheet_of(table):
     """The sheet of an audit, with the column of labels that was named beside it.
 
     Args:
-        table: `recipes.sections.audit.Audit`.
+        table: `recipes.audit_table.Audit`.
 
     Returns:
         `Sheet`.
@@ -212,7 +212,7 @@ def plan_questions(table, session):
     """The checks of the questions that are asked, and the level of each question.
 
     Args:
-        table: `recipes.sections.audit.Audit`.
+        table: `recipes.audit_table.Audit`.
         session: `Session`.
 
     Returns:
