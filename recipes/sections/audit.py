@@ -252,6 +252,7 @@ register(
             "audit answers": Deferred("recipes.audits:answer_part"),
             "audit rows": Deferred("recipes.audits:gather_rows"),
             "evidence of data": Deferred("recipes.audits:measure_check"),
+            "audit record": Deferred("recipes.audits:write_record"),
         },
         many=False,
         place=22,
