@@ -36,6 +36,7 @@ from sanity.audit.signature import Signature
 from sanity.audit.texts import text_columns
 from sanity.examination import measure_rows
 from sanity.heads import ATTENTION
+from sanity.verdict import Verdict
 
 SETS = ("test", "train", "current")
 # Inputs that one job asks the network about. A run that was stopped goes on behind the last of them.
@@ -71,7 +72,7 @@ def paths_of(table):
     """Where each set of an audit is: dict of set to str.
 
     Args:
-        table: `recipes.sections.audit.Audit`.
+        table: `recipes.audit_table.Audit`.
     """
     return {name: getattr(table, name) for name in SETS if getattr(table, name)}
 
@@ -119,7 +120,7 @@ def sheet_of(table):
     """The sheet of an audit, with the column of labels that was named beside it.
 
     Args:
-        table: `recipes.sections.audit.Audit`.
+        table: `recipes.audit_table.Audit`.
 
     Returns:
         `Sheet`.
@@ -212,7 +213,7 @@ def plan_questions(table, session):
     """The checks of the questions that are asked, and the level of each question.
 
     Args:
-        table: `recipes.sections.audit.Audit`.
+        table: `recipes.audit_table.Audit`.
         session: `Session`.
 
     Returns:
@@ -390,3 +391,28 @@ def measure_check(job, inputs, session):
     # What could not be asked at all is about the data.
     rows = [replace(row, method=arguments["method"]) if row.method == ATTENTION else row for row in rows]
     return rows_outcome(rows, trace)
+
+
+def write_record(job, inputs, session):
+    """What the audit measured in the order of the sources that ask for it: as JSON, and as a page to print or sign.
+
+    Args:
+        job: `Job`. It needs the gathered rows, and the verdicts.
+        inputs: `recipes.inputs.Inputs` with them.
+        session: `Session`.
+
+    Returns:
+        dict of file name to bytes.
+    """
+    from sanity.audit.facts import subject_facts
+    from sanity.audit.record import record
+
+    from recipes.report.audited.record import render_record
+
+    families = inputs.values("verdicts", "verdicts.json").values()
+    verdicts = [Verdict.from_dict(verdict) for family in families for verdict in family["verdicts"]]
+    key = ("audit subject", job.arguments["alpha"])
+    subject = session.build_once(key, lambda: load_subject(inputs, job, session))
+    known = {"digest": session.hash_of("weights"), "layers": len(session.network.layers())}
+    values = record(verdicts, subject_facts(subject, model=known), subject.sheet)
+    return {"record.json": encode(values), "record.html": render_record(values).encode("utf-8", "backslashreplace")}

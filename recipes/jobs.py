@@ -34,11 +34,21 @@ def _judging_jobs(recipe, jobs, session):
     rows = [[job.key, job.judged_in, job.arguments["check"], job.arguments["method"]] for job in evidence]
     arguments = {"rows": rows, "name": recipe.name, "seed": recipe.seed}
     verdicts = Job("verdicts", "judge", arguments, tuple(job.key for job in evidence), gathers=True)
+    judging = [verdicts, *_record_jobs(recipe, jobs)]
     if not recipe.baseline:
-        return [verdicts]
+        return judging
     from recipes.baseline import changes_job
 
-    return [verdicts, changes_job(recipe, [*evidence, verdicts], session)]
+    return [*judging, changes_job(recipe, [*evidence, verdicts], session)]
+
+
+def _record_jobs(recipe, jobs):
+    """The job that puts an audit on record, where it was asked for: list."""
+    rows = next((job for job in jobs if job.kind == "audit rows"), None)
+    if rows is None or "record" not in rows.arguments["questions"]:
+        return []
+    arguments = {"alpha": rows.arguments["alpha"], "seed": recipe.seed}
+    return [Job("audit/record", "audit record", arguments, (rows.key, "verdicts"), reads=rows.reads)]
 
 
 def work(job, inputs, session):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from recipes import schema
-from recipes.sections.audit import Audit
+from recipes.audit_table import Audit
 from recipes.sections.planted import Planted
 from recipes.sections.training import Training
 

@@ -60,12 +60,13 @@ def collect_audit(families, about, jobs, store):
         for name, family in families.items()
         for verdict in family["verdicts"]
     ]
-    questions = [_question(name, cards) for name in QUESTIONS if name in about["questions"]]
+    questions = [_question(name, cards) for name in QUESTIONS if name in about["questions"] and name != "record"]
     return {
         "about": about,
         "questions": questions,
         "sizes": [_size_words(name, about["sets"][name]) for name in SETS if name in about["sets"]],
         "alarm": 1 - (1 - about["alpha"]) ** len(questions),
+        "record": "jobs/audit/record" if store.exists("audit/record") else "",
         "lacking": [(HEADINGS[name], about["lacking"][name]) for name in QUESTIONS if name in about["lacking"]],
         "sentences": _summary(questions, about),
     }

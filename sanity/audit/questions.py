@@ -3,6 +3,7 @@
 audit(network, test, ...) -> [Verdict]
 """
 
+import importlib.util
 from dataclasses import replace
 
 from lab.refusal import Refused
@@ -28,6 +29,16 @@ def checks_of(question):
         list of str.
     """
     return [name for name in checks if checks.tag(checks.get(name), "question") == question]
+
+
+def is_answered(question):
+    """Whether anything here answers a question: bool. The record is written of the answers to all others.
+
+    Args:
+        question: str, a name in QUESTIONS.
+    """
+    has_record = question == "record" and importlib.util.find_spec("sanity.audit.record") is not None
+    return has_record or bool(checks_of(question))
 
 
 def unanswerable(sheet, sets, kind="table"):
@@ -61,7 +72,7 @@ def list_questions(names, sheet, sets, kind="table"):
         kind: str, what the network takes.
 
     Returns:
-        list of str, those that have a check.
+        list of str, those that something answers.
 
     Raises:
         Refused: for a word that is no question, and where no question is left.
@@ -71,11 +82,11 @@ def list_questions(names, sheet, sets, kind="table"):
             raise Refused(
                 f"Questions of an audit are {', '.join(QUESTIONS)}. Received: {name!r}. {nearest(name, QUESTIONS)}"
             )
-        if not checks_of(name):
+        if not is_answered(name):
             raise Refused(f"No check answers this question. Received: {name!r}. Leave it out.")
     lacking = unanswerable(sheet, sets, kind)
-    left = [name for name in QUESTIONS if (name in names if names else name not in lacking) and checks_of(name)]
-    if not left:
+    left = [name for name in QUESTIONS if (name in names if names else name not in lacking) and is_answered(name)]
+    if not any(map(checks_of, left)):
         raise Refused("An audit asks at least one question. Received: data and a sheet that leave room for none.")
     return left
 
@@ -123,7 +134,8 @@ def level(sheet, questions, strict):
     Returns:
         float.
     """
-    return sheet.alpha / (len(questions) if strict else 1)
+    tested = [name for name in questions if name != "record"]
+    return sheet.alpha / (len(tested) if strict else 1)
 
 
 def audit(

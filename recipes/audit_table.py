@@ -1,0 +1,53 @@
+"""Audit table: what an audit reads and asks, as a table of a recipe."""
+
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from lab.refusal import Refused
+from recipes.fields import Table
+
+
+class Audit(Table):
+    """Questions about a network on the user's data. Without `questions` all are asked that data and sheet leave room for.
+
+    `dataset` is the name of a table that comes with an installed package, with its sheet, in the place of files.
+
+    With `strict` the questions share one level. `settings` are those of the checks that have them.
+    """
+
+    test: str | None = None
+    dataset: str | None = None
+    train: str | None = None
+    current: str | None = None
+    sheet: str | None = None
+    metadata: str | None = None
+    label: str | None = None
+    questions: list[str] = []
+    strict: bool = False
+    draws: int | None = Field(None, ge=99)
+    tries: int | None = Field(None, ge=4)
+    settings: dict[str, Any] = {}
+    vocabulary: str | None = None
+    tokenizer: str | None = None
+
+    @model_validator(mode="after")
+    def _refuse_several_sources(self):
+        files = [name for name in ("test", "train", "current", "sheet", "metadata", "label") if getattr(self, name)]
+        if bool(self.dataset) == bool(self.test) or (self.dataset and files):
+            raise Refused(
+                f"an audit reads files, test among them, or a dataset. Received: {', '.join(files) or 'no test'}{' beside a dataset' if self.dataset else ''}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_unknown_questions(self):
+        if len(set(self.questions)) < len(self.questions):
+            raise Refused(f"questions name each question once. Received: {', '.join(self.questions)}")
+        return self
+
+    @property
+    def check_settings(self):
+        """The settings of all checks: dict."""
+        counts = {name: getattr(self, name) for name in ("draws", "tries") if getattr(self, name) is not None}
+        return {**self.settings, **counts}
