@@ -31,7 +31,7 @@ def p_of(subject, seed, draws=99):
     return search_slices(listed, errors, rows.units, groups, draws=draws, seed=seed).p.min()
 
 
-def naive_p(subject, seed, weight=10.0):
+def naive_p(subject, seed, weight=1.0):
     """Fisher's p, corrected for five, of clusters whose members on the other half are told by label and prediction too."""
     rows, first = subject.test, np.random.default_rng(seed).random(len(subject.test)) < 0.5
     known = np.hstack([rows.features, weight * np.eye(3)[rows.labels], weight * np.eye(3)[rows.predicted]])
