@@ -120,8 +120,8 @@ setup(
         "hub": HUB,
         "umap": ["umap-learn>=0.5.7"],
         "peers": PEERS,
-        # Second opinions of captum on the torch original; a gigabyte or more.
-        "opinions": ["captum>=0.6", "torch>=1.13", "efficientnet-lite-pytorch>=0.1.0"],
+        # Second opinions of captum and zennit on torch originals; a gigabyte or more.
+        "opinions": ["captum>=0.6", "zennit>=0.5.1", "torch>=1.13", "efficientnet-lite-pytorch>=0.1.0"],
         "docs": DOCS,
         "bench": ["psutil>=5.9", *PEERS],
     },
