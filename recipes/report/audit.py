@@ -98,7 +98,7 @@ def _summary(questions, about):
             elif card["judged"]:
                 open_words.append(words)
             if card["remedy"]:
-                next_words.append(card["remedy"])
+                next_words.append(f"{card['question']}{_of(card)}: {card['remedy']}")
     level = f"{count_noun(len(questions), 'question')} had the level {about['alpha']:.3g} each."
     looked = [_sets_sentence(about), level, *(f"Note: {note}." for note in about["notes"])]
     open_words += [f"Not asked: {name}, which needs {words}." for name, words in about["lacking"].items()]
@@ -111,7 +111,7 @@ def _summary(questions, about):
 
 
 def _of(card):
-    return f" in {card['part']}" if card["part"] else ""
+    return f" ({card['part']})" if card["part"] else ""
 
 
 def _sets_sentence(about):

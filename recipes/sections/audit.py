@@ -255,7 +255,7 @@ register(
             "audit record": Deferred("recipes.audits:write_record"),
         },
         many=False,
-        place=22,
+        place=80,
         refuse=_refuse_table,
         messages=messages,
         summary=summarize,

@@ -174,10 +174,12 @@ def test_tables_stand_in_one_order_and_the_page_in_another():
         ),
         "shortcuts",
         "concept",
+        "audit",
     ]
     story = [section.name for section in in_story_order()]
     pictures = ["dictionary", "gallery", "atlas", "features", "training"]
-    assert story == ["explain", "world", "planted", "attention", "shortcuts", "probe", "concept", "check", *pictures]
+    middle = ["audit", "attention", "shortcuts", "probe", "concept", "check"]
+    assert story == ["explain", "world", "planted", *middle, *pictures]
 
 
 def test_what_is_deferred_is_there():
