@@ -12,7 +12,7 @@ from recipes.store import encode
 NUMBERS = "Contributions are in log odds. A row is counted from 1, as it stands below the header."
 
 
-def record_decision(recipe, row, root, *, allow_code=False):
+def record_decision(recipe, row, root, allow_code=False):
     """Ask for the reasons of one decision, and write them to a file.
 
     Args:
@@ -49,21 +49,3 @@ def record_decision(recipe, row, root, *, allow_code=False):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(encode(record))
     return record, str(path)
-
-
-def as_lines(record, path):
-    """A record as lines of text.
-
-    Args:
-        record: dict, as of `record_decision`.
-        path: str, of its file.
-
-    Returns:
-        list of str.
-    """
-    return [
-        f"Row {record['row']} of {record['table']}: {record['decision']}",
-        *record["sentences"],
-        record["cannot"],
-        path,
-    ]

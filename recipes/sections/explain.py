@@ -471,15 +471,16 @@ def _record_reasons(reasons, row, sheet, table, others, options):
             )
     with plain_errors(), report_full_disk(), redirect_output():
         from recipes import schema
-        from recipes.reason_records import as_lines, record_decision
 
         values = {"name": "reasons", "seed": options["seed"], "model": model_table(options)}
         recipe = schema.recipe({**values, "audit": {"test": table, "sheet": sheet}})
-        record, path = record_decision(recipe, row, options["out"], allow_code=options["allow_code"])
+        record_decision = Deferred("recipes.reason_records:record_decision")
+        record, path = record_decision(recipe, row, options["out"], options["allow_code"])
     if options["as_json"]:
         print_json({"error": None, **record, "file": path})
     else:
-        click.echo("\n".join(as_lines(record, path)))
+        start = f"Row {row} of {table}: {record['decision']}"
+        click.echo("\n".join([start, *record["sentences"], record["cannot"], path]))
 
 
 def _named(**options):

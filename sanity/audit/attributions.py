@@ -121,7 +121,7 @@ def exchange_roles(rows, factors, *, seed):
     roles, is_reversed = rng.permutation(len(factors)), rng.random(len(factors)) < 0.5
     moved = [replace(factor, places=factors[role].places) for factor, role in zip(factors, roles)]
 
-    def seen(inputs):
+    def to_roles(inputs):
         mixed = np.array(inputs, "float32")
         for factor, other, turn in zip(factors, moved, is_reversed):
             for number, place in enumerate(other.places):
@@ -129,7 +129,7 @@ def exchange_roles(rows, factors, *, seed):
                 mixed[:, place] = ordered[len(ordered) - 1 - rank if turn else rank, place]
         return mixed
 
-    return seen, moved
+    return to_roles, moved
 
 
 def _ranks(ordered, values):

@@ -363,5 +363,5 @@ def chance_stays(subject, explained, copies, *, seed):
 def _with_roles(subject, explained, rows, references, seed):
     """Contributions where factors play each other's parts: `Attributions`."""
     inputs, score = subject.test.inputs, explained.rule.scorer(subject.predict)
-    seen, moved = exchange_roles(inputs, explained.factors, seed=seed)
-    return attribute(score, seen(inputs[rows]), seen(inputs[references]), moved, seed=seed, most=0)
+    to_roles, moved = exchange_roles(inputs, explained.factors, seed=seed)
+    return attribute(score, to_roles(inputs[rows]), to_roles(inputs[references]), moved, seed=seed, most=0)

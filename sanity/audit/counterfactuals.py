@@ -65,11 +65,14 @@ class Lever:
         return (moved > 0).astype("float64") if self.levels else moved / self.unit
 
     def allows(self, before, after):
-        """Whether changes go its way: bool [rows].
+        """Whether changes go its way.
 
         Args:
             before: float [rows, places].
             after: float [rows, places].
+
+        Returns:
+            bool [rows].
         """
         moved = self.rank(after) - self.rank(before)
         return {"up": moved >= 0, "down": moved <= 0, "any": np.ones(len(moved), bool)}[self.direction]

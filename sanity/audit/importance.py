@@ -204,11 +204,14 @@ def decisive_share(affected, turned, units, level=0.95):
 
 
 def is_rare_and_decisive(share, rows, low):
-    """Whether a factor affects few rows and decides them: bool.
+    """Whether a factor affects few rows and decides them.
 
     Args:
         share: float, of rows that it affects.
         rows: int, how many these are.
         low: float, the lower bound of the share of them whose decision turns.
+
+    Returns:
+        bool.
     """
     return bool(share < RARE and rows >= FEWEST and low >= DECISIVE)

@@ -68,8 +68,8 @@ def draw_swarm(names, values, ranks):
 def _points(x, middle, ranks):
     """Circles, each farther from the middle the more lie in its bin before it: list of str."""
     bins = np.round((x - LEFT) / (WIDTH - LEFT) * BINS).astype(int)
-    seen = np.array([(bins[:place] == bins[place]).sum() for place in range(len(bins))])
-    shift = np.where(seen % 2 == 0, 1, -1) * ((seen + 1) // 2)
+    before = np.array([(bins[:place] == bins[place]).sum() for place in range(len(bins))])
+    shift = np.where(before % 2 == 0, 1, -1) * ((before + 1) // 2)
     step = min(3.0, (HEIGHT / 2 - 2) / max(np.abs(shift).max(initial=0), 1))
     colours = (255 * matplotlib.colormaps["viridis"](np.clip(ranks, 0, 1))[:, :3]).round().astype(int)
     return [
