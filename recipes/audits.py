@@ -404,10 +404,9 @@ def write_record(job, inputs, session):
     Returns:
         dict of file name to bytes.
     """
+    from recipes.report.audited.record import render_record
     from sanity.audit.facts import subject_facts
     from sanity.audit.record import record
-
-    from recipes.report.audited.record import render_record
 
     families = inputs.values("verdicts", "verdicts.json").values()
     verdicts = [Verdict.from_dict(verdict) for family in families for verdict in family["verdicts"]]
