@@ -50,7 +50,12 @@ def probe_auc(values, members, fitted, chance=None):
     centre = members[:, fitted].mean(axis=1, keepdims=True) if chance is None else chance[fitted]
     targets = members[:, fitted] - centre
     weights = np.linalg.solve(known.T @ known + RIDGE * len(known) * np.eye(known.shape[1]), known.T @ targets.T)
-    return area_under_curve((values[~fitted] @ weights).T, members[:, ~fitted])
+    scores = (values[~fitted] @ weights).T
+    areas = area_under_curve(scores, members[:, ~fitted])
+    # What scores have of the expectation alone is the same for all members, and is taken off.
+    return (
+        areas if chance is None else 0.5 + areas - area_under_curve(scores, np.tile(chance[~fitted], (len(scores), 1)))
+    )
 
 
 def area_under_curve(scores, members):

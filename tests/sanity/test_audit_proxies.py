@@ -131,7 +131,7 @@ def test_the_influence_of_units_is_what_leaving_weight_out_does():
 
 
 def test_no_stand_in_is_neither_encoded_nor_used():
-    assert verdict_of(decodable, world(0, "none", 6000)).finding == NOT_DECODABLE
+    assert verdict_of(decodable, world(0, "none", 4000)).finding == NOT_DECODABLE
     row = verdict_of(proxy_use, world(0, "none", 4000))
     assert (row.outcome, row.finding) == ("PASS", UNUSED)
 
