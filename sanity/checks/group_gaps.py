@@ -2,7 +2,7 @@
 
 Rates as of Hardt et al. 2016 (https://arxiv.org/abs/1610.02413). Each group is compared with the rest, and the largest gap with the
 largest under values that units have exchanged (Westfall, Young 1993). Intervals are Newcombe's
-(https://doi.org/10.1002/(SICI)1097-0258(19980430)17:8%3C873::AID-SIM779%3E3.0.CO;2-I), at a level that holds for all together.
+(1998, https://pubmed.ncbi.nlm.nih.gov/9595617/), at a level that holds for all together.
 """
 
 import numpy as np
