@@ -89,16 +89,11 @@ def _question(name, cards):
 
 def _summary(questions, about):
     """The executive summary: dict of heading to list of sentences."""
-    said, open_words, next_words = [], [], []
-    for question in questions:
-        for card in question["cards"]:
-            words = f"{question['heading']} {card['finding'].capitalize()}{_of(card)}: {card['outcome']}."
-            if card["outcome"] in ("PASS", "FAIL"):
-                said.append(words)
-            elif card["judged"]:
-                open_words.append(words)
-            if card["remedy"]:
-                next_words.append(f"{card['question']}{_of(card)}: {card['remedy']}")
+    cards = [(question["heading"], card) for question in questions for card in question["cards"]]
+    decided = [pair for pair in cards if pair[1]["outcome"] in ("PASS", "FAIL")]
+    still_open = [pair for pair in cards if pair not in decided and pair[1]["judged"]]
+    said, open_words = (_findings_in_words(pairs) for pairs in (decided, still_open))
+    next_words = _joined([(f"{card['question']}: {card['remedy']}", card) for _, card in cards if card["remedy"]])
     level = f"{count_noun(len(questions), 'question')} had the level {about['alpha']:.3g} each."
     looked = [_sets_sentence(about), level, *(f"Note: {note}." for note in about["notes"])]
     open_words += [f"Not asked: {name}, which needs {words}." for name, words in about["lacking"].items()]
@@ -110,8 +105,19 @@ def _summary(questions, about):
     }
 
 
-def _of(card):
-    return f" ({card['part']})" if card["part"] else ""
+def _findings_in_words(pairs):
+    """One sentence for each finding under a question: list of str."""
+    return _joined([(f"{heading} {card['finding'].capitalize()}: {card['outcome']}.", card) for heading, card in pairs])
+
+
+def _joined(pairs):
+    """Sentences that are the same are said once, with all that they are about: list of str."""
+    parts = {}
+    for words, card in pairs:
+        parts.setdefault(words, []).append(card["part"])
+    return [
+        f"{words[:-1]} ({', '.join(filter(None, names))})." if any(names) else words for words, names in parts.items()
+    ]
 
 
 def _sets_sentence(about):
