@@ -48,6 +48,9 @@ _CARRY = {"Mul", "AddV2", "Add", "Sub", "RealDiv", "Neg", "BiasAdd", "Reshape", 
 _CARRY |= {"ExpandDims", "BroadcastTo", "Squeeze", "Transpose", "Tile"}
 # Between a kernel and its bias.
 _SHAPES = {"Reshape", "Squeeze", "Identity", "Transpose"}
+# What keeps signs, and what is never negative.
+_KEEP_SIGNS = {"MaxPool", "AvgPool", "Pad", "Reshape", "Identity", "Mean", "Squeeze", "Transpose", "Cast"}
+_NEVER_NEGATIVE = {"Relu", "Relu6", "Sigmoid", "Softmax", "Square", "Abs"}
 # A denominator is kept this far from zero.
 STABLE = 1e-6
 
@@ -170,11 +173,21 @@ def _epsilon(kernel, rule, outputs):
 
 def _signed(kernel, outputs, raising, lowering, bias):
     """Multipliers where x+ goes by some weights and x- by others, of relevance over their sum."""
+    if _is_never_negative(kernel.x):
+        total = stabilize(kernel.with_bias(kernel.forward(kernel.x, raising), bias))
+        return kernel.back(raising, outputs / total)
     positive, negative = tf.nn.relu(kernel.x), tf.minimum(kernel.x, 0)
     total = kernel.forward(positive, raising) + kernel.forward(negative, lowering)
-    total = stabilize(kernel.with_bias(total, bias))
-    shares = outputs / total
+    shares = outputs / stabilize(kernel.with_bias(total, bias))
     return tf.where(kernel.x > 0, kernel.back(raising, shares), kernel.back(lowering, shares))
+
+
+def _is_never_negative(tensor):
+    """Whether a tensor comes from a function that is never negative, through what keeps signs: bool."""
+    op = tensor.op
+    while op.type in _KEEP_SIGNS:
+        op = op.inputs[0].op
+    return op.type in _NEVER_NEGATIVE
 
 
 def _relevance(kernel, rule, outputs):

@@ -57,6 +57,11 @@ def main():
 def print_rates(rows):
     """One line of the table for each `Rate`."""
     for rate in rows:
+        if not rate.runs:
+            print(
+                f"| {rate.check} | {rate.world} | {rate.simulated} | {rate.outcome} | no run was judged | | {rate.wanted} |"
+            )
+            continue
         share = rate.share
         print(
             f"| {rate.check} | {rate.world} | {rate.simulated} | {rate.outcome} | {share.mean:.3f} | {share.low:.3f}-{share.high:.3f} | {rate.wanted} |",
