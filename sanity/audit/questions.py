@@ -203,7 +203,7 @@ def open_subject(network, sources, sheet, title=None):
     signature = signature_of(network, sheet)
     if signature.kind != "table":
         raise Refused(
-            f"This function audits networks of tables. Received: {network.name}, which takes {signature.kind}s. Use the command: lab audit --model FILE --test PATH."
+            f"This function audits networks of tables. Received: {network.name}, which was opened as one of the kind {signature.kind}. Use the command lab audit, or, for a network with an input for each column, lab.load(FILE, as_table=True)."
         )
     frames = {
         name: source if hasattr(source, "columns") else read_frame(source, sheet)

@@ -8,7 +8,7 @@ largest under values that units have exchanged (Westfall, Young 1993). Intervals
 import numpy as np
 
 from sanity.audit.copies import TRIES, Tries
-from sanity.audit.gates import units_gate
+from sanity.audit.gates import answers_gate, trained_gates, units_gate
 from sanity.audit.groups import ERROR, SUPPRESSED, list_groupings, list_metrics, measure_gaps
 from sanity.audit.margin import (
     BEYOND,
@@ -53,6 +53,7 @@ def group_gaps(subject, *, seed, draws=999, tries=TRIES):
     metrics = list_metrics(rows, favourable, decision.threshold if decision else 0.5)
     groupings, left_out = list_groupings(rows)
     gates = (_protected_gate(rows), _groups_gate(rows, groupings), _rows_gate(metrics), units_gate(rows))
+    gates += (answers_gate(rows), *trained_gates(subject))
     if any(gate.status != "passed" for gate in gates):
         return [Evidence("group_gaps", ALL, subject.title, subject.sizes, {}, gates)]
     delta = DELTA_OF_NUMBERS if rows.is_regression else DELTA
