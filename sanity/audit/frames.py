@@ -487,10 +487,15 @@ def _label_notes(rows, sheet):
         return ["no label of the test rows is known"]
     known = test.labelled
     labels = test.labels[known]
+    same = [f"all labelled {name} rows have the same label" for name, table in rows.items() if _has_one_label(table)]
     if len(np.unique(labels)) == 1:
-        return ["all labelled test rows have the same label"]
+        return same
     copies = [column.name for column in test.columns if _is_copy(column.values[known], labels)]
-    return [f"LEAK: the column {name} is a copy of the label" for name in copies]
+    return [*(f"LEAK: the column {name} is a copy of the label" for name in copies), *same]
+
+
+def _has_one_label(table):
+    return table.labels is not None and table.labelled.any() and len(np.unique(table.labels[table.labelled])) == 1
 
 
 def _is_copy(values, labels):
