@@ -192,6 +192,16 @@ def test_use_within_the_margin_passes_only_where_planted_use_was_found():
     assert outcome(3) == ("INCONCLUSIVE", DEPENDS)
 
 
+@pytest.mark.parametrize("tries, alarms", [(4, 3), (5, 3), (10, 4), (20, 5), (40, 8)])
+def test_chance_breaks_no_check_with_few_copies(tries, alarms):
+    """One alarm of four copies broke it, which chance gives in .19 of all audits."""
+
+    def status(count):
+        return Tries(np.arange(tries) < count, np.zeros((3, tries), bool)).gate.status
+
+    assert (status(alarms - 1), status(alarms)) == ("passed", "failed")
+
+
 # Levels -------------------------------------------------------------------------------------------------------------------
 
 
