@@ -111,11 +111,14 @@ def would_find(planted):
 
 
 def most_alarms(tries, level=0.05):
-    """The fewest alarms of null copies that chance gives in three of a thousand audits at most: 5 of 20, 3 of 4: int.
+    """The fewest alarms of null copies that chance gives in three of a thousand audits at most: 5 of 20, 3 of 4.
 
     Args:
         tries: int.
         level: float, how often a check alarms on one copy.
+
+    Returns:
+        int.
     """
     return next(count for count in range(1, tries + 2) if stats.binom.sf(count - 1, tries, level) <= BROKEN)
 

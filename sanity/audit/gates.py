@@ -12,11 +12,14 @@ MOST_COPIES = 0.01
 
 
 def row_keys(rows, names=None):
-    """A mark of each row that equal ones share: list of hashable.
+    """A mark of each row that equal ones share.
 
     Args:
         rows: `Rows`.
         names: collection of str, the columns that are compared; None: those that do not number the rows.
+
+    Returns:
+        list of hashable.
     """
     names = _telling(rows) if names is None else names
     parts = [column.values for column in rows.columns if column.name in names]

@@ -97,11 +97,14 @@ def _quartiles(name, values, rest):
 
 
 def quartile_words(number, edges):
-    """A quartile in words: str. The smallest and the largest value are those of one row each, and are not said.
+    """A quartile in words. The smallest and the largest value are those of one row each, and are not said.
 
     Args:
         number: int, of the quartile.
         edges: float64 [quartiles + 1].
+
+    Returns:
+        str.
     """
     if number == 0:
         return f"up to {edges[1]:.4g}" if len(edges) > 2 else "of another value"
