@@ -13,7 +13,7 @@ class Audit(Table):
 
     `dataset` is the name of a table that comes with an installed package, with its sheet, in the place of files.
 
-    With `strict` the questions share one level. `settings` are those of the checks that have them.
+    With `strict` all checks share one level. `settings` are those of the checks that have them.
     """
 
     test: str | None = None

@@ -23,10 +23,10 @@ from sanity.audit.frames import Tables, read_frame, read_tables
 from sanity.audit.pictures import NAMES, picture_columns, picture_statistics
 from sanity.audit.questions import (
     checks_of,
-    known_settings,
     level,
     list_questions,
     refuse_unknown_settings,
+    settings_at,
     unanswerable,
 )
 from sanity.audit.rows import AuditSubject
@@ -228,9 +228,10 @@ def plan_questions(table, session):
     names = [check for question in questions for check in checks_of(question)]
     refuse_unknown_settings(names, table.check_settings)
     lacking = unanswerable(sets.sheet, list(sets), sets.signature.kind)
+    alpha = level(sets.sheet, questions, table.strict)
     return {
-        "checks": [(name, known_settings(name, table.check_settings)) for name in names],
-        "alpha": level(sets.sheet, questions, table.strict),
+        "checks": [(name, settings_at(name, table.check_settings, alpha)) for name in names],
+        "alpha": alpha,
         "questions": questions,
         "lacking": {} if table.questions else lacking,
     }

@@ -21,7 +21,7 @@ from recipes.options import run_options
             "lab watch --audit audit --current march.csv --out lending",
             "the same audit of a later window: what changed?",
         ),
-        ("lab watch --audit audit --current march.csv --out lending --questions failures", "some of its questions"),
+        ("lab watch --audit audit --current march.csv --out lending --questions shift", "the later window alone"),
         ("lab watch --audit audit --current march.csv --out lending --quiet --json", "as JSON, for a scheduled job"),
     ),
 )
@@ -34,7 +34,11 @@ from recipes.options import run_options
     help="The earlier audit: its folder or page, or the name of its recipe.",
 )
 @click.option("--current", required=True, type=click.Path(), metavar="PATH", help="Rows of the later window.")
-@click.option("--questions", metavar="NAMES", help="Questions, separated by commas.  [default: those of the audit]")
+@click.option(
+    "--questions",
+    metavar="NAMES",
+    help="Questions, shift among them, separated by commas.  [default: those of the audit, and shift]",
+)
 @click.option("--allow-code", is_flag=True, help="Allow model files to run Python code of their own.")
 @click.option(
     "--fail-on",
@@ -46,8 +50,8 @@ from recipes.options import run_options
 def command(context, run_folder, current, questions, allow_code, fail_on, **options):
     """Ask the questions of an earlier audit again with another later window, and say what changed since.
 
-    Its network, rows to test and sheet are read again from where they were. A look at data costs: state the looks of a year in
-    the sheet.
+    Its network, rows to test and sheet are read again from where they were. Only the question shift looks at the later window,
+    and is always asked. A look at data costs: state the looks of a year in the sheet.
     """
     with plain_errors():
         recipe = _watched(run_folder, current, questions, options["out"])
@@ -73,9 +77,21 @@ def _watched(run_folder, current, questions, root):
             f"A later window is watched with an audit of files. Received: {run_folder}, an audit of a dataset."
         )
     audit = {name: value for name, value in values["audit"].items() if value not in (None, [], {})}
-    audit |= {"current": str(current)} | ({"questions": split_names(questions)} if questions else {})
+    audit |= {"current": str(current)} | _questions(split_names(questions or ""), audit.get("questions", []))
     known = ("seed", "threads", "model", "images")
     shared = {name: values[name] for name in known if values.get(name) is not None}
     shared["model"] = {name: value for name, value in values["model"].items() if value is not None}
     baseline = str(find_report(run_folder, root))
     return schema.recipe({"name": "watch", **shared, "audit": audit, "baseline": baseline})
+
+
+def _questions(stated, earlier):
+    """The questions that are asked, shift among them: dict, empty for all that data and sheet leave room for."""
+    from lab.refusal import Refused
+
+    if stated and "shift" not in stated:
+        raise Refused(
+            f"Only the question shift looks at the later window. Received: --questions {','.join(stated)}. Add shift."
+        )
+    questions = stated or [*earlier, *(["shift"] if earlier and "shift" not in earlier else [])]
+    return {"questions": questions} if questions else {}

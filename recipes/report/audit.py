@@ -14,7 +14,7 @@ from recipes.report.findings import plain_words
 from recipes.rows import UNJUDGED
 from recipes.words import count_noun
 from sanity.audit.copies import SIZES
-from sanity.audit.questions import QUESTIONS, checks_of
+from sanity.audit.questions import QUESTIONS, checks_of, count_tests
 from sanity.checks import checks
 from sanity.ruling import rules
 
@@ -65,7 +65,7 @@ def collect_audit(families, about, jobs, store):
         "about": about,
         "questions": questions,
         "sizes": [_size_words(name, about["sets"][name]) for name in SETS if name in about["sets"]],
-        "alarm": 1 - (1 - about["alpha"]) ** len(questions),
+        "alarm": 1 - (1 - about["alpha"]) ** count_tests([question["name"] for question in questions]),
         "record": "jobs/audit/record" if store.exists("audit/record") else "",
         "lacking": [(HEADINGS[name], about["lacking"][name]) for name in QUESTIONS if name in about["lacking"]],
         "sentences": _summary(questions, about),
@@ -94,7 +94,7 @@ def _summary(questions, about):
     still_open = [pair for pair in cards if pair not in decided and pair[1]["judged"]]
     said, open_words = (_findings_in_words(pairs) for pairs in (decided, still_open))
     next_words = _joined([(f"{card['question']}: {card['remedy']}", card) for _, card in cards if card["remedy"]])
-    level = f"{count_noun(len(questions), 'question')} had the level {about['alpha']:.3g} each."
+    level = f"{count_noun(len(questions), 'question')} had the level {about['alpha']:.3g} for each check."
     looked = [_sets_sentence(about), level, *(f"Note: {note}." for note in about["notes"])]
     open_words += [f"Not asked: {name}, which needs {words}." for name, words in about["lacking"].items()]
     return {

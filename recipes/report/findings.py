@@ -280,7 +280,7 @@ FINDINGS = (
     (
         "NO ROW STANDS OUT",
         "INCONCLUSIVE",
-        "Of an audit: no current row lies farther from the reference than held-out rows do.",
+        "Of an audit: no more current rows lie farther from the reference than held-out rows do than chance gives.",
     ),
     (
         "NONE ABOVE THE MARGIN",

@@ -137,7 +137,7 @@ def summarize(jobs, store):
     outcomes = [verdict["outcome"] for family in families.values() for verdict in family["verdicts"]]
     counts = {outcome: outcomes.count(outcome) for outcome in ("FAIL", "INVALID", "INCONCLUSIVE", "PASS")}
     words = ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
-    level = f"questions asked: {', '.join(about['questions'])}, each at the level {about['alpha']:.3g}"
+    level = f"questions asked: {', '.join(about['questions'])}; each check at the level {about['alpha']:.3g}"
     return [sizes, level, f"verdicts: {words or 'none'}"]
 
 
@@ -216,7 +216,7 @@ def _show_audit(recipe, jobs, store):
     metavar="NAMES",
     help="Of reasons, failures, shift, proxies, groups, simpler and record, separated by commas.  [default: all that data and sheet leave room for]",
 )
-@click.option("--strict", is_flag=True, help="All questions share one level of .05.  [default: each has its own]")
+@click.option("--strict", is_flag=True, help="All checks share one level of .05.  [default: each has its own]")
 @click.option(
     "--draws",
     type=click.IntRange(99),

@@ -6,14 +6,16 @@ A null that alarms too often breaks the check on these data. Planted effects say
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
 from sanity.evidence import Gate
 from sanity.seeds import derive_seed
 
 # Copies of a kind, and sizes of planted effects in margins.
 TRIES, SIZES = 20, (0.5, 1.0, 2.0)
-# Alarms among twenty null copies that chance gives in three of a thousand audits, and finds at the margin that a PASS needs.
-BROKEN, NEEDED = 5, 16
+# How often chance gives so many alarms among null copies that a check counts as broken: 5 of 20. Finds at the margin, of twenty
+# tries, that a PASS needs.
+BROKEN, NEEDED = 0.003, 16
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Tries:
         """Whether the question is silent where nothing is: `Gate`."""
         alarms = int(self.null.sum())
         words = f"{alarms} alarms in {len(self.null)} copies of these data in which nothing is there"
-        return Gate("null copies stay silent", "failed" if alarms >= bar(len(self.null), BROKEN) else "passed", words)
+        return Gate("null copies stay silent", "failed" if alarms >= most_alarms(len(self.null)) else "passed", words)
 
     def words(self, what):
         """What would have been found, in words.
@@ -106,6 +108,19 @@ def would_find(planted):
         planted: bool [sizes, tries].
     """
     return bool(planted[SIZES.index(1.0)].sum() >= bar(planted.shape[1], NEEDED))
+
+
+def most_alarms(tries, level=0.05):
+    """The fewest alarms of null copies that chance gives in three of a thousand audits at most: 5 of 20, 3 of 4.
+
+    Args:
+        tries: int.
+        level: float, how often a check alarms on one copy.
+
+    Returns:
+        int.
+    """
+    return next(count for count in range(1, tries + 2) if stats.binom.sf(count - 1, tries, level) <= BROKEN)
 
 
 def bar(tries, of_twenty):

@@ -78,10 +78,22 @@ def group_counts(column):
         dict of group to int, None for a count that is left out.
     """
     names, counts = np.unique(group_names(column).astype(str), return_counts=True)
+    return {str(name): None if skip else int(count) for name, count, skip in zip(names, counts, hidden_counts(counts))}
+
+
+def hidden_counts(counts):
+    """Which counts of groups are left out: those that are small, and the next smallest where the sum would tell them.
+
+    Args:
+        counts: int [groups].
+
+    Returns:
+        bool [groups].
+    """
     hidden = counts < FEWEST
     if hidden.any() and counts[hidden].sum() < FEWEST and not hidden.all():
         hidden[np.flatnonzero(~hidden)[counts[~hidden].argmin()]] = True
-    return {str(name): None if skip else int(count) for name, count, skip in zip(names, counts, hidden)}
+    return hidden
 
 
 def rows_digest(rows):

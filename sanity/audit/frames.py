@@ -31,6 +31,8 @@ from sanity.audit.rows import Column, Rows, unit_numbers
 AS_TEXT = ("unit", "id", "label")
 # What "yes" and "no" of a label are called where a network of one unit has no names.
 BINARY = {"0": 0, "1": 1, "false": 0, "true": 1}
+# The share of cells that a column holds at least where it is compared with the label.
+KNOWN = 0.5
 
 
 # A file ------------------------------------------------------------------------------------------------------------------
@@ -485,15 +487,29 @@ def _label_notes(rows, sheet):
         return ["no label of the test rows is known"]
     known = test.labelled
     labels = test.labels[known]
+    same = [f"all labelled {name} rows have the same label" for name, table in rows.items() if _has_one_label(table)]
     if len(np.unique(labels)) == 1:
-        return ["all labelled test rows have the same label"]
+        return same
     copies = [column.name for column in test.columns if _is_copy(column.values[known], labels)]
-    return [f"LEAK: the column {name} is a copy of the label" for name in copies]
+    return [*(f"LEAK: the column {name} is a copy of the label" for name in copies), *same]
+
+
+def _has_one_label(table):
+    return table.labels is not None and table.labelled.any() and len(np.unique(table.labels[table.labelled])) == 1
 
 
 def _is_copy(values, labels):
-    """Whether values and labels say the same: each value goes with one label, and each label with one value."""
-    if np.isnan(values).any():
+    """Whether values and labels say the same wherever a value is known.
+
+    Each value goes with one class, and each class with one value. Of two columns of numbers that never repeat this is always so,
+    so that numbers have to rise or fall together.
+    """
+    known = ~np.isnan(values)
+    if known.sum() < max(2, KNOWN * len(values)) or np.ptp(values[known]) == 0:
         return False
-    pairs = np.unique(np.stack([values, labels.astype("float64")], axis=1), axis=0)
-    return len(pairs) == len(np.unique(values)) == len(np.unique(labels))
+    values, labels = values[known], labels[known].astype("float64")
+    pairs = np.unique(np.stack([values, labels], axis=1), axis=0)
+    if not len(pairs) == len(np.unique(values)) == len(np.unique(labels)):
+        return False
+    steps = np.diff(pairs[:, 1])
+    return len(pairs) < len(values) / 2 or bool((steps > 0).all() or (steps < 0).all())

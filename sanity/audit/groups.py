@@ -84,6 +84,8 @@ def group_by(column):
         edges = np.unique(np.quantile(values[known], [0, 0.25, 0.5, 0.75, 1]))
         codes = np.clip(np.searchsorted(edges, values, side="left") - 1, 0, len(edges) - 2)
         names = [f"{low:.4g} to {high:.4g}" for low, high in zip(edges[:-1], edges[1:])]
+        # The smallest and the largest value are those of one row each.
+        names = [f"up to {edges[1]:.4g}", *names[1:-1], f"above {edges[-2]:.4g}"] if len(names) > 1 else ["all values"]
     return _present((column.name,), [*names, MISSING], np.where(known, codes, len(names)))
 
 

@@ -9,7 +9,7 @@ from itertools import combinations
 
 import numpy as np
 
-from sanity.audit.groups import group_by
+from sanity.audit.groups import FEW, group_by
 from sanity.audit.permutation import halves, rolled_rows
 from sanity.evidence import Gate
 from sanity.seeds import derive_seed
@@ -49,7 +49,7 @@ def list_contrasts(column):
     places = np.flatnonzero(~column.missing)
     grouping = group_by(column)
     codes, names = grouping.codes[places], [name for name in grouping.names if name != "missing"]
-    if not column.is_category and " to " in "".join(names):
+    if not column.is_category and len(np.unique(column.values[places])) > FEW:
         middle = float(np.median(column.values[places]))
         codes, names = (column.values[places] > middle).astype(int), ["lower", f"above {middle:.4g}"]
     compared = range(len(names)) if len(names) > 2 else range(len(names) - 1, len(names))

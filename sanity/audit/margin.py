@@ -80,7 +80,7 @@ def margin_evidence(
         tries: `sanity.audit.copies.Tries`.
         delta: float, the margin.
         why: dict of BEYOND and the others to the clause that decided.
-        units: int, units on the smaller side.
+        units: int, units on the smaller side; None: they are so few that their number is not shown.
         gates: tuple of `Gate`, beside that of the null copies.
         samples: dict of name to array, others that are shown.
         settings: dict, of the check.
@@ -100,7 +100,7 @@ def margin_evidence(
         check,
         method,
         subject.title,
-        {**subject.sizes, "units": units},
+        {**subject.sizes, "units": units} if units is not None else {"rows": len(subject.test)},
         {**(samples or {}), **decided},
         (*gates, tries.gate),
         settings={**(settings or {}), "delta": delta, "alpha": subject.alpha, "why": why, **known},
@@ -133,14 +133,15 @@ def register_margin_rule(name, noun, about):
 
 def _ruling(evidence, noun):
     settings, effect = evidence.settings, Interval(*map(float, evidence.samples["effect"]))
+    units = evidence.sizes.get("units", 0)
     p = float(evidence.samples["p"][0])
     finding = limit_finding(
         compare_with_margin(p, effect, settings["delta"], settings["alpha"]),
         evidence.samples["planted"],
-        evidence.sizes["units"],
+        units,
     )
     return Ruling(
-        outcome_of(finding, evidence.sizes["units"]),
+        outcome_of(finding, units),
         margin_finding(noun, finding),
         effect,
         without_interval(),
@@ -193,7 +194,7 @@ def remedy(finding, evidence):
     Returns:
         str, "" where nothing is open.
     """
-    needed, units = evidence.settings.get("needed"), evidence.sizes["units"]
+    needed, units = evidence.settings.get("needed"), evidence.sizes.get("units", 0)
     if units < FEWEST_UNITS:
         return f"Give at least {FEWEST_UNITS} units on each side."
     if finding in (TOO_FEW, UNCERTAIN) and needed:

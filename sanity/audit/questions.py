@@ -6,6 +6,8 @@ audit(network, test, ...) -> [Verdict]
 import importlib.util
 from dataclasses import replace
 
+import numpy as np
+
 from lab.refusal import Refused
 from lab.registry import nearest, options
 from sanity.audit.answers import answer, components_of, predictor, reduce_channels, signature_of
@@ -17,6 +19,8 @@ from sanity.examination import judge_with_controls, measure_rows, refuse_setting
 
 # In the order of the report.
 QUESTIONS = ("reasons", "failures", "shift", "proxies", "groups", "simpler", "record")
+# Checks with several families of tests: inputs, features and predictions; stability, references and use.
+FAMILIES = {"shift": 3, "reason_codes": 3}
 
 
 def checks_of(question):
@@ -105,6 +109,31 @@ def known_settings(check, settings):
     return {name: value for name, value in settings.items() if name in known}
 
 
+def settings_at(check, settings, alpha):
+    """Those of some settings that a check has, with draws enough for the level.
+
+    Args:
+        check: str, its name.
+        settings: dict.
+        alpha: float, the level. Of B draws the smallest p is 1 / (B + 1), and above the level nothing could be found.
+
+    Returns:
+        dict. A check whose own number of draws is too small gets two for each part of the level.
+
+    Raises:
+        Refused: for a number of draws that was asked for and is too small.
+    """
+    known, draws = known_settings(check, settings), options(checks.get(check)).get("draws")
+    fewest = int(np.ceil(1 / alpha - 1e-9)) - 1
+    if known.get("draws", fewest) < fewest:
+        raise Refused(
+            f"Draws give a p at the level, which is {alpha:.3g}. Received: {known['draws']:,} draws, whose smallest p is {1 / (known['draws'] + 1):.3g}. Give {fewest:,} draws or more."
+        )
+    if "draws" not in known and draws is not None and draws < fewest:
+        known["draws"] = 2 * fewest
+    return known
+
+
 def refuse_unknown_settings(names, settings):
     """Refuse a setting that no check of some has, or whose value one does not know.
 
@@ -123,8 +152,17 @@ def refuse_unknown_settings(names, settings):
         refuse_settings(name, known_settings(name, settings))
 
 
+def count_tests(questions):
+    """How many families of tests some questions have, each of which has a level of its own: int.
+
+    Args:
+        questions: list of str.
+    """
+    return sum(FAMILIES.get(check, 1) for question in questions for check in checks_of(question))
+
+
 def level(sheet, questions, strict):
-    """The level of each question: .05 over the looks of a year, and over all questions where these share it.
+    """The level of each family of tests: .05 over the looks of a year, and over all families where these share it.
 
     Args:
         sheet: `Sheet`.
@@ -134,8 +172,7 @@ def level(sheet, questions, strict):
     Returns:
         float.
     """
-    tested = [name for name in questions if name != "record"]
-    return sheet.alpha / (len(tested) if strict else 1)
+    return sheet.alpha / (max(count_tests(questions), 1) if strict else 1)
 
 
 def audit(
@@ -150,7 +187,7 @@ def audit(
         current: the same of a later time, or None.
         sheet: `Sheet`, dict, or path of a TOML file: what is stated of the columns.
         questions: list of names in QUESTIONS; None: all that data and sheet leave room for.
-        strict: bool, whether the questions share one level of .05.
+        strict: bool, whether all checks share one level of .05.
         seed: int.
         title: str, the network in words; None: its name.
         settings: of the checks, such as draws and tries; each check takes those that it has.
@@ -169,9 +206,10 @@ def audit(
     asked_checks = [check for name in names for check in checks_of(name)]
     refuse_unknown_settings(asked_checks, settings)
     subject = replace(subject, alpha=level(subject.sheet, names, strict))
+    asked_settings = {check: settings_at(check, settings, subject.alpha) for check in asked_checks}
     verdicts = []
     for check in asked_checks:
-        evidence, trace = measure_rows(check, subject, seed=seed, settings=known_settings(check, settings))
+        evidence, trace = measure_rows(check, subject, seed=seed, settings=asked_settings[check])
         if trace:
             raise RuntimeError(f"the check {check} failed:\n{trace}")
         verdicts += judge_with_controls(evidence, seed=seed).verdicts
@@ -203,7 +241,7 @@ def open_subject(network, sources, sheet, title=None):
     signature = signature_of(network, sheet)
     if signature.kind != "table":
         raise Refused(
-            f"This function audits networks of tables. Received: {network.name}, which takes {signature.kind}s. Use the command: lab audit --model FILE --test PATH."
+            f"This function audits networks of tables. Received: {network.name}, which was opened as one of the kind {signature.kind}. Use the command lab audit, or, for a network with an input for each column, lab.load(FILE, as_table=True)."
         )
     frames = {
         name: source if hasattr(source, "columns") else read_frame(source, sheet)

@@ -10,7 +10,7 @@ import numpy as np
 from lab.refusal import Refused
 from sanity.audit.codes import FEWEST_REFERENCES, STABLE, explain_denied
 from sanity.audit.counterfactuals import FOUND, FRAGILE, counterfactuals, levers
-from sanity.audit.decisions import decision_rule
+from sanity.audit.decisions import decision_rule, just_passed
 
 CANNOT = "Cannot conclude: that a person decided by these reasons, that they are lawful, or that a change would turn a later decision."
 # Predictions at most for one row: all coalitions of twelve factors with a hundred reference rows.
@@ -64,9 +64,10 @@ def _probability(score):
 
 def _reasons(subject, row, seed):
     """The reasons of a refusal, and which of them cannot be told from others: dict."""
-    explained = explain_denied(subject, seed=seed, rows=np.array([row]), most=MOST)
-    if not len(explained.passed):
+    rule = decision_rule(subject)
+    if not just_passed(rule.scores(subject.test.logits), rule.threshold).any():
         return {}
+    explained = explain_denied(subject, seed=seed, rows=np.array([row]), most=MOST)
     shares, codes, stable = explained.shares[0], explained.codes[0], explained.stable[0]
     is_settled = len(explained.passed) >= FEWEST_REFERENCES
     order = [place for place in np.argsort(explained.contributions[0], kind="stable") if codes[place]]

@@ -93,7 +93,23 @@ def _quartiles(name, values, rest):
     edges = np.unique(np.quantile(values[rest], [0, 0.25, 0.5, 0.75, 1], method="lower"))
     for number, (low, high) in enumerate(zip(edges[:-1], edges[1:])):
         above = values >= low if number == 0 else values > low
-        yield f"{name} {'' if number == 0 else 'above '}{low:.4g} to {high:.4g}", rest & above & (values <= high)
+        yield f"{name} {quartile_words(number, edges)}", rest & above & (values <= high)
+
+
+def quartile_words(number, edges):
+    """A quartile in words. The smallest and the largest value are those of one row each, and are not said.
+
+    Args:
+        number: int, of the quartile.
+        edges: float64 [quartiles + 1].
+
+    Returns:
+        str.
+    """
+    if number == 0:
+        return f"up to {edges[1]:.4g}" if len(edges) > 2 else "of another value"
+    last = number == len(edges) - 2
+    return f"above {edges[number]:.4g}" + ("" if last else f" to {edges[number + 1]:.4g}")
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from sanity.audit.calibration import (
     view_bins,
 )
 from sanity.audit.copies import TRIES, list_copies, read_copies
-from sanity.audit.gates import answers_gate, units_gate
+from sanity.audit.gates import answers_gate, trained_gates, units_gate
 from sanity.audit.margin import (
     BEYOND,
     NONE,
@@ -58,6 +58,8 @@ def calibration(subject, *, seed, draws=999, tries=TRIES):
     """
     rows = subject.test.take(subject.test.labelled)
     gates = _gates(rows)
+    if gates[0].status == "passed":
+        gates += trained_gates(subject)
     if any(gate.status != "passed" for gate in gates):
         return [Evidence("calibration", ALL, subject.title, subject.sizes, {}, gates)]
     views, (levels, neighbours) = list_views(rows), list_levels(rows, seed=derive_seed(seed, "likeness"))

@@ -8,7 +8,7 @@ import numpy as np
 
 from sanity.audit.clusters import central_rows, fit_clusters, frequent_conditions, list_clusters, other_rows
 from sanity.audit.copies import TRIES
-from sanity.audit.gates import answers_gate, labels_gate, units_gate
+from sanity.audit.gates import answers_gate, labels_gate, trained_gates, units_gate
 from sanity.audit.margin import (
     BEYOND,
     NONE,
@@ -46,7 +46,7 @@ def embedding_slices(subject, *, seed, draws=999, tries=TRIES, beyond="label"):
     rows = subject.test.take(subject.test.labelled)
     gates = (_features_gate(rows),)
     if gates[0].status == "passed":
-        gates += (labels_gate(rows), answers_gate(rows), units_gate(rows))
+        gates += (labels_gate(rows), answers_gate(rows), units_gate(rows), *trained_gates(subject))
     if all(gate.status == "passed" for gate in gates):
         members, centrality = fit_clusters(rows, seed=derive_seed(seed, "clusters"))
         clusters = list_clusters(members, rows.units)

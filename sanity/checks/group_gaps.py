@@ -8,7 +8,8 @@ largest under values that units have exchanged (Westfall, Young 1993). Intervals
 import numpy as np
 
 from sanity.audit.copies import TRIES, Tries
-from sanity.audit.gates import units_gate
+from sanity.audit.facts import hidden_counts
+from sanity.audit.gates import answers_gate, trained_gates, units_gate
 from sanity.audit.groups import ERROR, SUPPRESSED, list_groupings, list_metrics, measure_gaps
 from sanity.audit.margin import (
     BEYOND,
@@ -53,6 +54,7 @@ def group_gaps(subject, *, seed, draws=999, tries=TRIES):
     metrics = list_metrics(rows, favourable, decision.threshold if decision else 0.5)
     groupings, left_out = list_groupings(rows)
     gates = (_protected_gate(rows), _groups_gate(rows, groupings), _rows_gate(metrics), units_gate(rows))
+    gates += (answers_gate(rows), *trained_gates(subject))
     if any(gate.status != "passed" for gate in gates):
         return [Evidence("group_gaps", ALL, subject.title, subject.sizes, {}, gates)]
     delta = DELTA_OF_NUMBERS if rows.is_regression else DELTA
@@ -104,7 +106,7 @@ def _evidence(subject, gaps, null, delta, gates, settings, measured):
         tries=tried,
         delta=delta,
         why=_clauses(gaps, findings, tried, delta, _inputs_of(subject, comparison.grouping.columns), subject),
-        units=int(comparison.unit_counts[place]),
+        units=_shown_units(comparison, place),
         gates=gates,
         samples=rates,
         settings={**settings, "groups": comparison.grouping.names},
@@ -138,8 +140,16 @@ def _rows_needed(gaps, place, delta):
 
 
 def _shown_counts(comparison):
-    """Rows of each group, 0 where they are so few that they are not shown: int [groups]."""
-    return np.where(comparison.counts >= SUPPRESSED, comparison.counts, 0)
+    """Rows of each group, 0 where they are so few that they are not shown, or would tell such a number: int [groups]."""
+    return np.where(hidden_counts(comparison.counts), 0, comparison.counts)
+
+
+def _shown_units(comparison, place):
+    """Units of a group: int, in tens where they would tell the number of a small group; None for a small group."""
+    units = int(comparison.unit_counts[place])
+    if _shown_counts(comparison)[place]:
+        return units
+    return units // SUPPRESSED * SUPPRESSED if comparison.counts[place] >= SUPPRESSED else None
 
 
 def _inputs_of(subject, names):
@@ -200,14 +210,15 @@ def _tables(gaps, findings, delta, name, subject, measured, left_out):
 def _row(gaps, place, finding, is_wide, needed):
     """One group as it is listed: dict; no number of fewer than ten rows."""
     count = int(gaps.comparison.counts[place])
-    row = {"group": gaps.comparison.grouping.names[place]}
+    is_shown, row = bool(_shown_counts(gaps.comparison)[place]), {"group": gaps.comparison.grouping.names[place]}
+    rows = f"under {SUPPRESSED}" if count < SUPPRESSED else count if is_shown else "not shown"
     if not np.isfinite(gaps.gaps[place]).all():
-        return row | {"rows": f"under {SUPPRESSED}" if count < SUPPRESSED else count, "finding": "TOO FEW"}
+        return row | {"rows": rows, "finding": "TOO FEW"}
     rate, gap = gaps.rates[place], gaps.gaps[place]
     words = f"TOO FEW (about {needed:,} rows needed)" if is_wide else ""
     return row | {
-        "rows": count,
-        "units": int(gaps.comparison.unit_counts[place]),
+        "rows": rows,
+        "units": int(gaps.comparison.unit_counts[place]) if is_shown else rows,
         "rate": float(rate[0]),
         "rate low": float(rate[1]),
         "rate high": float(rate[2]),

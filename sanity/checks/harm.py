@@ -10,7 +10,7 @@ from sanity.audit.copies import TRIES, list_copies, read_copies
 from sanity.audit.drift import deal_blocks
 from sanity.audit.encoding import encode_features, encode_inputs
 from sanity.audit.eyes import Eyes
-from sanity.audit.gates import labels_gate
+from sanity.audit.gates import answers_gate, labels_gate
 from sanity.audit.harm import (
     BALANCED,
     EFFECTIVE,
@@ -49,7 +49,7 @@ def harm(subject, *, seed, tries=TRIES, resamples=60):
     """
     gates = comparison_gates(subject, ROWS)
     if not any(gate.status != "passed" for gate in gates):
-        gates += (_labels_gate(subject.test),)
+        gates += (_labels_gate(subject.test), *_answers_gates(subject))
     if any(gate.status != "passed" for gate in gates):
         return [Evidence("harm", "errors", subject.title, subject.sizes, {}, gates)]
     reference = subject.test.take(subject.test.labelled)
@@ -66,6 +66,10 @@ def _labels_gate(rows):
         return Gate("answers are known", "failed", "the network's answers are not known")
     # A set without an error, or without a right answer, can still be compared.
     return Gate(gate.name, "passed", gate.words) if gate.name == "errors differ" else gate
+
+
+def _answers_gates(subject):
+    return tuple(answers_gate(rows) for rows in (subject.test, subject.current) if rows.logits is not None)
 
 
 def _measured(subject, reference, current, gates, delta, seed, tries):

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from sanity.audit.copies import TRIES, would_find
+from sanity.audit.gates import answers_gate
 from sanity.audit.legitimate import odds_gate, odds_on_half
 from sanity.audit.margin import (
     BEYOND,
@@ -61,7 +62,7 @@ def proxy_use(subject, *, seed, draws=DRAWS, tries=TRIES):
     rows = subject.test
     contrasts, few = all_contrasts(rows)
     gates = (*sheet_gates(subject), _swap_gate(subject), _candidates_gate(subject), _decision_gate(subject))
-    gates += (contrasts_gate(rows, contrasts),)
+    gates += (contrasts_gate(rows, contrasts), *_answers_gates(subject))
     if any(gate.status != "passed" for gate in gates):
         return [Evidence("proxy_use", ALL, subject.title, subject.sizes, {}, gates)]
     candidates = {contrast.column: _candidates(subject, contrast.column) for contrast in contrasts}
@@ -106,6 +107,10 @@ def _decision_gate(subject):
     if rows.logits is not None and not rows.is_regression and (two or subject.sheet.decision):
         return Gate("decisions", "passed", "two classes, or a decision is stated")
     return Gate("decisions", "not applicable", 'the sheet states none; add [decision] with favourable = "CLASS"')
+
+
+def _answers_gates(subject):
+    return () if subject.test.logits is None else (answers_gate(subject.test),)
 
 
 def _candidates(subject, column):
@@ -216,7 +221,7 @@ def _decide(evidence):
     if of_swap == BEYOND:
         return USED
     settled = evidence.sizes["units"] >= FEWEST_UNITS and would_find(samples["planted"])
-    if of_swap == WITHIN or (of_swap == NONE and settled):
+    if of_swap in (WITHIN, NONE) and settled:
         return UNUSED
     return DEPENDS if min(p, output) <= alpha else TOO_FEW
 

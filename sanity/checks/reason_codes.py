@@ -42,6 +42,8 @@ METHODS = {STAYS: "stability of reasons", OVERLAP: "two reference populations", 
 DELTA, LEAST_SKILL = 0.8, 0.3
 # Refusals whose changes are searched for the table.
 RECOURSE = 40
+# Parts of a column that points of the picture are coloured by.
+FIFTHS = 5
 # Gap of completeness that is allowed.
 GAP = 0.05
 STABLE, UNSTABLE = "REASONS STABLE", "REASONS UNSTABLE"
@@ -293,16 +295,20 @@ def _recourse_table(subject, explained, seed):
 
 
 def _points(subject, explained):
-    """Contributions, and the rank of each row's value in the first column of each factor, for the picture."""
+    """Contributions, and the fifth that each row's value lies in, of the first column of each factor, for the picture.
+
+    Rows are in another order for each factor, so that no row of the data can be read from them.
+    """
     inputs = subject.test.inputs
     firsts = [factor.places[0] for factor in explained.factors]
     ordered = np.sort(inputs[:, firsts], axis=0)
     values = inputs[explained.rows][:, firsts]
     ranks = np.stack([np.searchsorted(column, value) for column, value in zip(ordered.T, values.T)], axis=1)
-    return {
-        "contributions": explained.contributions.astype("float32"),
-        "ranks": (ranks / len(inputs)).astype("float32"),
-    }
+    fifths = np.minimum(FIFTHS * ranks // len(inputs), FIFTHS - 1) / (FIFTHS - 1)
+    rng = np.random.default_rng(derive_seed(explained.seed, "points"))
+    order = np.argsort(rng.random(fifths.shape), axis=0)
+    points = {"contributions": explained.contributions, "ranks": fifths}
+    return {name: np.take_along_axis(values, order, axis=0).astype("float32") for name, values in points.items()}
 
 
 # The rule -----------------------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from sanity.audit.drift import (
 )
 from sanity.audit.encoding import encode_features, encode_inputs, encode_predictions, new_levels
 from sanity.audit.eyes import CLASSIFIER_ROWS, ENERGY_ROWS, EYES, Eyes
-from sanity.audit.gates import units_gate
+from sanity.audit.gates import trained_gates, units_gate
 from sanity.audit.margin import (
     BEYOND,
     NONE,
@@ -87,7 +87,9 @@ def comparison_gates(subject, fewest):
     words = f"{counts[0]:,} reference rows and {counts[1]:,} current ones"
     if min(counts) < fewest:
         return (Gate("both sets are large enough", "failed", f"{words}; {fewest} are needed of each"),)
-    return Gate("both sets are large enough", "passed", words), units_gate(subject.test, subject.current)
+    enough = Gate("both sets are large enough", "passed", words)
+    are_named = subject.sheet.one("unit") is not None
+    return enough, units_gate(subject.test, subject.current, are_named=are_named), *trained_gates(subject)
 
 
 def _measure(subject, name, encoded, gates, seed, draws, tries):

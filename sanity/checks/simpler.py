@@ -10,7 +10,7 @@ import numpy as np
 
 from sanity.audit.copies import SIZES, TRIES
 from sanity.audit.differences import Differences, rows_needed, simultaneous_differences, try_differences
-from sanity.audit.gates import units_gate
+from sanity.audit.gates import answers_gate, trained_gates, units_gate
 from sanity.audit.ladder import (
     ALL,
     BUDGET,
@@ -66,7 +66,7 @@ def simpler(subject, *, seed, draws=999, tries=TRIES, budget=BUDGET, margin=MARG
         gates = (Gate("training rows are known", "not applicable", words),)
         return [Evidence("simpler", ALL, subject.title, subject.sizes, {}, gates)]
     train, test = (rows.take(rows.labelled) for rows in (subject.train, subject.test))
-    gates = _gates(train, test)
+    gates = (*_gates(train, test), answers_gate(test), *trained_gates(subject))
     if any(gate.status in ("failed", "not applicable") for gate in gates):
         return [Evidence("simpler", ALL, subject.title, subject.sizes, {}, gates)]
     rungs = train_ladder(train, test, seed=derive_seed(seed, "ladder"), budget=budget)

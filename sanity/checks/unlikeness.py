@@ -57,7 +57,7 @@ def unlikeness(subject, *, seed, tries=TRIES):
                 "seed": seed,
                 "tries": tries,
                 "rate": RATE,
-                "why": _clauses(name, flagged, tried),
+                "why": _clauses(name, flagged, distances, tried),
                 "also": (),
                 "tables": _tables(subject.current, flagged, distances.others, p, seed),
             },
@@ -120,12 +120,12 @@ def _planted_p(reference, units, distances, seed, tries):
     return far.p.reshape(len(sizes), count)
 
 
-def _clauses(name, flagged, tried):
+def _clauses(name, flagged, distances, tried):
     words = tried.words(f"{PLANTED:.0%} of rows moved by {MOVED:.0f} deviations")
-    count = int(flagged.sum())
+    count, farther = int(flagged.sum()), int((distances.others > distances.held_out.max(initial=-np.inf)).sum())
     return {
         UNLIKE: f"{count:,} of {len(flagged):,} current rows lie farther from the reference than held-out rows do, by their {name}",
-        NONE: f"no current row lies farther from the reference than held-out rows do, by its {name}; {words}",
+        NONE: f"{farther:,} of {len(flagged):,} current rows lie farther from the reference than all held-out rows, by their {name}, too few to be told from chance; {words}",
     }
 
 

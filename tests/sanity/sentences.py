@@ -37,7 +37,7 @@ WHY |= {
     harm.NO_RISE: "errors are 0.101 in the reference and 0.105 now, and a rise by more than 0.02 is ruled out",
     harm.UNKNOWN: "0 units of the current data are labelled, and 100 are needed; if labels still mean the same, errors change by 0.01",
     unlikeness.UNLIKE: "12 of 300 current rows lie farther from the reference than held-out rows do, by their features",
-    unlikeness.NONE: "no current row lies farther from the reference than held-out rows do, by its features",
+    unlikeness.NONE: "1 of 300 current rows lie farther from the reference than all held-out rows, by their features, too few to be told from chance",
 }
 WHY |= dict.fromkeys(
     (decodable.ENCODED, decodable.NOT_DECODABLE),

@@ -72,12 +72,13 @@ def test_a_certain_network_is_ahead_in_accuracy_and_behind_in_log_loss():
 
 def test_three_classes_of_which_the_training_rows_lack_one_and_training_rows_without_answers():
     rng = np.random.default_rng(0)
-    number = rng.standard_normal(300)
+    number = rng.standard_normal(600)
     labels = np.digitize(number, [-0.5, 1.5])
     columns = (Column("number", number, kind="statistic"),)
-    rows = Rows(columns, np.arange(300), True, labels, np.eye(3)[labels] * 5)
-    few = labels < 2
-    subject = AuditSubject("network", rows, train=replace(rows, logits=None).take(few), classes=("a", "b", "c"))
+    rows = Rows(columns, np.arange(600), True, labels, np.eye(3)[labels] * 5)
+    few = (labels < 2) & (np.arange(600) >= 300)
+    test, train = rows.take(np.arange(300)), replace(rows, logits=None).take(few)
+    subject = AuditSubject("network", test, train=train, classes=("a", "b", "c"))
     verdicts = audit(subject)
     assert verdicts[ladder.CONSTANT].finding == simpler_check.AHEAD
     assert np.isfinite(verdicts[ladder.BOOSTED].effect.mean)

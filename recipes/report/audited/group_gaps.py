@@ -23,7 +23,8 @@ def figures(evidence):
     counts = evidence.samples["counts"]
     order = sorted(range(len(names)), key=lambda place: -counts[place])
     shown = [place for place in order if np.isfinite(rates[place]).all()]
-    rows = [(f"{names[place]} ({counts[place]:,})", *map(float, rates[place])) for place in shown[:MOST]]
+    sizes = [f" ({count:,})" if count else "" for count in counts]
+    rows = [(f"{names[place]}{sizes[place]}", *map(float, rates[place])) for place in shown[:MOST]]
     return [(_title(evidence, [names[place] for place in order if place not in shown], len(shown)), _draw(rows))]
 
 

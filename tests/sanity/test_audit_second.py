@@ -1,0 +1,289 @@
+"""Faults that a second reader found in the audit: copies, leaks, units that are few, levels that no p reaches, and small cells."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lab.refusal import Refused
+from sanity.audit.copies import SIZES, Tries
+from sanity.audit.frames import read_tables
+from sanity.audit.gates import trained_gates, units_gate
+from sanity.audit.margin import BEYOND, NONE, TOO_FEW, UNCERTAIN, WITHIN, margin_evidence
+from sanity.audit.questions import count_tests, level, settings_at
+from sanity.audit.reasons import reason_record
+from sanity.audit.rows import AuditSubject, Column, Rows
+from sanity.audit.sheet import Sheet, open_sheet
+from sanity.audit.signature import Signature
+from sanity.audit.slices import predicates
+from sanity.checks.calibration import calibration
+from sanity.checks.embedding_slices import embedding_slices
+from sanity.checks.group_gaps import group_gaps
+from sanity.checks.harm import harm
+from sanity.checks.proxy_use import DEPENDS, UNUSED, proxy_use
+from sanity.checks.reason_codes import reason_codes
+from sanity.checks.shift import shift
+from sanity.checks.simpler import simpler
+from sanity.checks.unlikeness import unlikeness
+from sanity.ruling import Margins, rules
+from sanity.statistics import Interval
+from sanity.verdict import judge
+from tests.audit_worlds import reasons as reason_worlds
+from tests.audit_worlds import shifts
+from tests.audit_worlds.groups import people, subject_of
+
+NUMBER = Signature(width=2, count=1)
+NUMBERS = {"first": {"roles": ["input"]}, "second": {"roles": ["input"]}, "price": {"roles": ["label"]}}
+
+
+def prices(**changes):
+    rng = np.random.default_rng(0)
+    columns = {name: rng.standard_normal(40) for name in NUMBERS}
+    return pd.DataFrame(columns | {name: change(columns) for name, change in changes.items()})
+
+
+def notes(frame, signature=NUMBER, columns=NUMBERS, **others):
+    return read_tables({"test": frame, **others}, open_sheet({"columns": columns}), signature).notes
+
+
+# Leaks --------------------------------------------------------------------------------------------------------------------
+
+
+def test_columns_that_never_repeat_are_no_copies_of_a_label_that_never_repeats():
+    assert not any("LEAK" in note for note in notes(prices()))
+
+
+@pytest.mark.parametrize("copy", [lambda price: price, lambda price: 100 - 3 * price, np.exp])
+def test_a_column_that_rises_or_falls_with_the_number_is_a_leak(copy):
+    frame = prices(second=lambda columns: copy(columns["price"]))
+    assert "LEAK: the column second is a copy of the label" in notes(frame)
+
+
+def test_a_copy_with_missing_cells_is_a_leak():
+    frame = prices().assign(late=lambda rows: np.where(rows["price"].rank() > 30, np.nan, rows["price"] * 2))
+    assert "LEAK: the column late is a copy of the label" in notes(frame)
+
+
+def test_one_label_in_the_current_rows_is_said():
+    classes = Signature(width=2, classes=("no", "yes"))
+    test = prices().assign(price=["no", "yes"] * 20)
+    told = notes(test, classes, current=test.assign(price="yes"))
+    assert "all labelled current rows have the same label" in told
+
+
+# Copies -------------------------------------------------------------------------------------------------------------------
+
+
+def numbered(rows, start=0):
+    """Rows with a saved index beside their columns."""
+    index = Column("Unnamed: 0", np.arange(start, start + len(rows), dtype="float64"), kind="metadata")
+    return replace(rows, columns=(*rows.columns, index))
+
+
+def trained_on_test(subject):
+    """The network was trained on some of the test rows; both files have an index."""
+    train = subject.test.take(np.arange(0, len(subject.test), 4))
+    return replace(subject, test=numbered(subject.test), train=numbered(train, 10_000))
+
+
+def test_a_saved_index_hides_no_copy():
+    subject = trained_on_test(shifts.answered("none", 0, (200, 150)))
+    (gate,) = trained_gates(subject)
+    assert gate.status == "failed" and gate.words.startswith("50 of 200 test rows are copies")
+    twice = shifts.answered("none", 0, (200, 150)).test.take(np.repeat(np.arange(100), 2))
+    assert units_gate(numbered(replace(twice, has_units=False))).status == "failed"
+
+
+def test_a_column_that_the_training_rows_lack_hides_no_copy():
+    subject = shifts.answered("none", 0, (200, 150))
+    empty = Column("note", np.full(50, np.nan), kind="metadata")
+    noted = Column("note", np.arange(200) % 7 / 2, kind="metadata")
+    train = subject.test.take(np.arange(50))
+    train = replace(train, columns=(*train.columns, empty))
+    (gate,) = trained_gates(
+        replace(subject, test=replace(subject.test, columns=(*subject.test.columns, noted)), train=train)
+    )
+    assert gate.status == "failed"
+
+
+@pytest.mark.parametrize("check", [calibration, embedding_slices, harm, shift, simpler, unlikeness])
+def test_test_rows_that_were_trained_on_make_every_question_invalid(check):
+    verdicts = judge(check(trained_on_test(shifts.answered("none", 0, (200, 150))), seed=0))
+    assert {verdict.outcome for verdict in verdicts} == {"INVALID"}
+    assert "copies of training rows" in verdicts[0].sentence
+
+
+def test_the_same_file_as_current_rows_is_invalid_though_rows_are_units():
+    subject = shifts.answered("none", 0, (300, 150))
+    subject = replace(subject, test=replace(subject.test, has_units=True), sheet=Sheet(rows_are_units=True))
+    same = replace(subject, current=subject.test)
+    assert [verdict.outcome for verdict in judge(shift(same, seed=0, draws=99))] == ["INVALID"]
+    few = replace(subject, current=subject.test.take(np.arange(60)))
+    assert [verdict.outcome for verdict in judge(shift(few, seed=0, draws=99))] == ["INVALID"]
+    gates = {gate.name: gate.status for gate in shift(subject, seed=0, draws=99, tries=4)[0].gates}
+    assert gates["rows are units"] == "passed"
+
+
+def test_a_few_copies_among_many_rows_are_counted_in_the_smaller_set():
+    rng = np.random.default_rng(0)
+    many = Rows((Column("x", rng.standard_normal(20_000)),), np.arange(20_000))
+    few = many.take(np.arange(100))
+    assert units_gate(many, few).status == "failed"
+    other = Rows((Column("x", rng.standard_normal(100)),), np.arange(100))
+    assert units_gate(many, other).status == "passed"
+
+
+def test_sets_without_a_column_in_common_are_no_copies():
+    first = Rows((Column("x", np.zeros(40), kind="metadata"),), np.arange(40))
+    second = Rows((Column("y", np.zeros(40), kind="metadata"),), np.arange(40))
+    assert units_gate(first, second).status == "passed"
+
+
+# Answers ------------------------------------------------------------------------------------------------------------------
+
+
+def with_nan(rows, some=slice(0, 40)):
+    logits = rows.logits.copy()
+    logits[some] = np.nan
+    return replace(rows, logits=logits)
+
+
+def test_answers_that_are_no_numbers_are_no_refusals():
+    """A probability that is not known is not below the threshold: groups would seem to be treated alike."""
+    subject = people(0, (300, 300))
+    verdicts = judge(group_gaps(replace(subject, test=with_nan(subject.test)), seed=0, draws=99, tries=4))
+    assert [verdict.outcome for verdict in verdicts] == ["INVALID"] and "no finite numbers" in verdicts[0].sentence
+
+
+@pytest.mark.parametrize("which", ["test", "current"])
+def test_errors_of_answers_that_are_no_numbers_are_not_compared(which):
+    subject = shifts.answered("none", 0, (300, 200))
+    broken = replace(subject, **{which: with_nan(getattr(subject, which))})
+    assert [verdict.outcome for verdict in judge(harm(broken, seed=0, tries=4))] == ["INVALID"]
+
+
+# Margins ------------------------------------------------------------------------------------------------------------------
+
+
+def test_use_within_the_margin_passes_only_where_planted_use_was_found():
+    def outcome(times):
+        planted = np.zeros((len(SIZES), 20), bool)
+        planted[1, :times] = True
+        subject = AuditSubject("net", Rows((), np.arange(200)))
+        why = dict.fromkeys((BEYOND, NONE, TOO_FEW, UNCERTAIN, WITHIN, UNUSED, DEPENDS), "all")
+        evidence = margin_evidence(
+            "proxy_use",
+            "sex = f",
+            subject,
+            p=0.01,
+            effect=Interval(0.01, 0.005, 0.015),
+            tries=Tries(np.zeros(20, bool), planted),
+            delta=0.02,
+            why=why,
+            units=100,
+            samples={"output p": np.array([0.5])},
+            needed=0,
+        )
+        (ruling,) = rules.get("proxy_use")([evidence], Margins(), 0)
+        return ruling.outcome, ruling.finding
+
+    assert outcome(20) == ("PASS", UNUSED)
+    assert outcome(3) == ("INCONCLUSIVE", DEPENDS)
+
+
+@pytest.mark.parametrize("tries, alarms", [(4, 3), (5, 3), (10, 4), (20, 5), (40, 8)])
+def test_chance_breaks_no_check_with_few_copies(tries, alarms):
+    """One alarm of four copies broke it, which chance gives in .19 of all audits."""
+
+    def status(count):
+        return Tries(np.arange(tries) < count, np.zeros((3, tries), bool)).gate.status
+
+    assert (status(alarms - 1), status(alarms)) == ("passed", "failed")
+
+
+# Levels -------------------------------------------------------------------------------------------------------------------
+
+
+def test_draws_that_cannot_reach_the_level_are_refused():
+    with pytest.raises(Refused, match="Give 239 draws or more"):
+        settings_at("slices", {"draws": 199}, 0.05 / 12)
+    assert settings_at("slices", {"draws": 239}, 0.05 / 12) == {"draws": 239}
+    assert settings_at("slices", {}, 0.05 / 12) == {}
+    # Its own number of draws is 199.
+    assert settings_at("decodable", {}, 0.05 / 12) == {"draws": 478}
+    assert settings_at("slices", {"draws": 99}, 0.05) == {"draws": 99}
+
+
+def test_all_families_of_tests_share_the_strict_level():
+    questions = ["failures", "shift", "record"]
+    assert count_tests(questions) == 8
+    assert level(Sheet(), questions, True) * count_tests(questions) == pytest.approx(0.05)
+
+
+# Sentences ----------------------------------------------------------------------------------------------------------------
+
+
+def test_one_row_that_lies_far_off_is_not_denied():
+    subject = shifts.answered("none", 2)
+    features = subject.current.features.copy()
+    features[0] += 1e4
+    (verdict,) = judge(unlikeness(replace(subject, current=replace(subject.current, features=features)), seed=0))
+    assert verdict.finding == "NO ROW STANDS OUT" and "no current row lies farther" not in verdict.sentence
+    count = int(verdict.why.split(" of ")[0])
+    assert count >= 1 and "too few to be told from chance" in verdict.sentence
+
+
+def test_a_refusal_where_no_row_just_passed_has_a_record():
+    subject = reason_worlds.additive(200)
+    place = subject.favourable()
+    logits = subject.test.logits.copy()
+    logits[:, place] = logits.min() - 30
+    refused = replace(subject, test=replace(subject.test, logits=logits))
+    record = reason_record(refused, 3, recourse=False)
+    assert record["decision"] == "refused" and record["reasons"] == []
+    assert "No other row just passed, so that no reasons can be given." in record["sentences"]
+
+
+# Personal data ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_number_of_a_small_group_is_told_by_nothing():
+    rng = np.random.default_rng(0)
+    groups = np.repeat([0, 1, 2], [700, 493, 7])
+    labels = rng.integers(0, 2, 1200)
+    subject = subject_of(labels, rng.random(1200) < 0.5, {"sex": groups})
+    evidence = group_gaps(subject, seed=0, draws=99, tries=4)
+    for part, verdict in zip(evidence, judge(evidence)):
+        rows = {row["group"]: row.get("rows") for row in part.settings["tables"][f"Groups: {part.method}"]}
+        assert rows["g2"] == "under 10" and 7 not in part.samples["counts"]
+        # The next smallest would tell it by the sum of all.
+        assert part.samples["counts"][1] == 0
+        assert part.sizes.get("units", 0) != 7 and " 7 units" not in verdict.sentence
+        assert verdict.outcome == "INCONCLUSIVE"
+
+
+def test_no_smallest_or_largest_value_is_a_name():
+    rng = np.random.default_rng(0)
+    values = rng.standard_normal(400)
+    words = " ".join(predicates(Rows((Column("age", values),), np.arange(400))).names)
+    for edge in (values.min(), values.max()):
+        assert f"{edge:.4g}" not in words
+    assert "age up to " in words and "age above " in words
+    from sanity.audit.groups import group_by
+
+    words = " ".join(group_by(Column("age", values)).names)
+    for edge in (values.min(), values.max()):
+        assert f"{edge:.4g}" not in words
+
+
+def test_points_of_reasons_are_no_rows():
+    subject = reason_worlds.additive(400)
+    evidence = reason_codes(subject, seed=0, tries=4, rows=60)[0]
+    assert set(np.unique(evidence.samples["ranks"])) <= {0, 0.25, 0.5, 0.75, 1}
+
+
+def test_proxies_do_not_ask_a_network_without_numbers():
+    subject = people(0, (100, 100))
+    verdicts = judge(proxy_use(replace(subject, test=with_nan(subject.test)), seed=0, draws=99, tries=4))
+    assert {verdict.outcome for verdict in verdicts} == {"INVALID"}
