@@ -333,12 +333,8 @@ def _show_maps(recipe, jobs, store):
             "mistakes: the predicted class against the true one",
         ),
         (
-            "lab explain --table loans.csv --target default --method smoothgrad --option smoothgrad.samples=8 --model credit.keras",
-            "the rows of a table, with an option of the method",
-        ),
-        (
-            "lab explain --table loans.csv --row 17 --reasons --sheet loans.toml --model credit.keras",
-            "why was this row refused?",
+            "lab explain --table test.csv --row 3 --reasons --sheet lending.toml --model lender.keras",
+            "why was this row of a table refused?",
         ),
     ),
 )
