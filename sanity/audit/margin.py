@@ -128,6 +128,8 @@ def register_margin_rule(name, noun, about):
         return [_ruling(evidence, noun) for evidence in family]
 
     rule.__doc__ = f"{noun.capitalize()} by the table of `sanity.audit.margin`."
+    # A rule stands beside its check.
+    rule.__module__ = f"sanity.checks.{name}"
     rules.register(rule, name=name, about=about)
 
 

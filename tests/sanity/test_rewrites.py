@@ -91,12 +91,13 @@ def test_cam_finds_its_layer_in_a_network_that_was_wrapped_and_strangers_may_ref
     assert "input_shift refused" in stranger.gates[0].words and "distance/input_shift" not in stranger.samples
 
 
-# Which methods do not keep their map under which rewrite, and theory says so: they look at the size of activations or of inputs.
+# Which methods do not keep their map under which rewrite, and theory says so: they look at the size of activations or of inputs,
+# or have another rule for a convolution than for a product with a matrix.
 NOT_KEPT = {
     "relu_rescale": {"scorecam", "ablationcam", "eigencam", "kpca_cam", "internal_influence"},
     "batchnorm_folding": set(),
-    "dense_as_convolution": set(),
-    "input_shift": {"gradient_x_input", "fullgrad", "scorecam"},
+    "dense_as_convolution": {"lrp"},
+    "input_shift": {"gradient_x_input", "fullgrad", "scorecam", "lrp", "excitation_backprop"},
 }
 OWN = [name for name in explainers if "." not in name and name not in explainers.names(control=True)]
 
