@@ -446,6 +446,40 @@ def wilson_interval(right, count, level=0.95):
     return Interval(right / count, float(interval.low), float(interval.high))
 
 
+def mean_variance(values, units):
+    """The variance of a mean over rows of independent units.
+
+    Args:
+        values: float64 [rows].
+        units: int [rows].
+
+    Returns:
+        float, infinite for a single unit.
+    """
+    numbers = np.unique(units, return_inverse=True)[1]
+    count = int(numbers.max()) + 1
+    if count < 2:
+        return float("inf")
+    totals = np.bincount(numbers, values - values.mean())
+    return float((totals**2).sum() * count / (count - 1) / len(values) ** 2)
+
+
+def wilson_bounds(rate, count, distance):
+    """Wilson's bounds of a share of so many units, which need not be whole.
+
+    Args:
+        rate: float, or float array.
+        count: float, above 0.
+        distance: float, deviations to each side.
+
+    Returns:
+        two floats or arrays, low and high.
+    """
+    centre, square = rate + distance**2 / (2 * count), distance**2 / count
+    half = distance * np.sqrt(rate * (1 - rate) / count + square / (4 * count))
+    return (centre - half) / (1 + square), (centre + half) / (1 + square)
+
+
 def krippendorff_alpha(ratings):
     """Krippendorff's alpha for ordinal ratings: 1 for full agreement, 0 for that of chance.
 

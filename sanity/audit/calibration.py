@@ -11,6 +11,7 @@ import numpy as np
 from scipy import special, stats
 
 from sanity.audit.copies import SIZES
+from sanity.audit.permutation import p_among
 from sanity.seeds import derive_seed
 from sanity.statistics import Interval
 
@@ -18,8 +19,8 @@ from sanity.statistics import Interval
 BINS, ROWS = 15, 30
 # Rows of a group, and labels that are expected of a class, for a view of its own.
 FEWEST, EXPECTED = 60, 10
-# Draws that the scale of each view is taken from, and how equal two distances are.
-SCALING, ROUNDING = 200, 1e-9
+# Draws that the scale of each view is taken from.
+SCALING = 200
 # How alike the latent numbers of two rows of a unit may be, and draws that each is tried with.
 LIKENESSES, TRIALS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.75, 0.9, 0.99), 20
 # How many units that lie beside each other in the file may belong together, and how many units apart they are strangers.
@@ -305,8 +306,7 @@ class Consistency:
 
     def p_of(self, distance):
         """p of distances, as of the largest of all: float64."""
-        above = len(self.drawn) - np.searchsorted(self.drawn, np.asarray(distance) - ROUNDING)
-        return (1 + above) / (1 + len(self.drawn))
+        return p_among(self.drawn, distance)
 
 
 def compare_with_draws(views, rows, sampler, *, draws, seed):

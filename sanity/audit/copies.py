@@ -82,25 +82,6 @@ def read_copies(alarms, tries=TRIES):
     return Tries(alarms[:tries], alarms[tries:].reshape(len(SIZES), tries))
 
 
-def try_copies(alarm, make_null, plant, *, seed, tries=TRIES):
-    """Ask a question of null and planted copies.
-
-    Args:
-        alarm: (copy, seed) -> bool, whether it finds anything; fewer draws than in the audit suffice.
-        make_null: (seed) -> a copy in which nothing is there.
-        plant: (size, seed) -> a copy with an effect of so many margins.
-        seed: int.
-        tries: int, copies of a kind.
-
-    Returns:
-        `Tries`.
-    """
-
-    copies = list_copies(make_null, plant, seed=seed, tries=tries)
-    alarms = [alarm(copy, derive_seed(seed, "asked", number)) for number, copy in enumerate(copies)]
-    return read_copies(alarms, tries)
-
-
 def would_find(planted):
     """Whether an effect of the margin's size was found in four of five tries: bool.
 

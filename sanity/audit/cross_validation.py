@@ -10,7 +10,7 @@ import numpy as np
 from scipy import stats
 
 from lab.refusal import Refused
-from sanity.audit.ladder import unit_folds
+from sanity.audit.permutation import unit_folds
 from sanity.seeds import derive_seed
 from sanity.statistics import Interval, without_interval
 

@@ -6,6 +6,7 @@ import numpy as np
 from scipy import stats
 
 from sanity.audit.copies import list_copies, read_copies
+from sanity.audit.eyes import area_under_curve
 from sanity.audit.legitimate import odds_on_half
 from sanity.audit.permutation import halves
 from sanity.seeds import derive_seed
@@ -51,14 +52,12 @@ def probe_auc(values, members, fitted, chance=None):
     targets = members[:, fitted] - centre
     weights = np.linalg.solve(known.T @ known + RIDGE * len(known) * np.eye(known.shape[1]), known.T @ targets.T)
     scores = (values[~fitted] @ weights).T
-    areas = area_under_curve(scores, members[:, ~fitted])
+    areas = areas_of(scores, members[:, ~fitted])
     # What scores have of the expectation alone is the same for all members, and is taken off.
-    return (
-        areas if chance is None else 0.5 + areas - area_under_curve(scores, np.tile(chance[~fitted], (len(scores), 1)))
-    )
+    return areas if chance is None else 0.5 + areas - areas_of(scores, np.tile(chance[~fitted], (len(scores), 1)))
 
 
-def area_under_curve(scores, members):
+def areas_of(scores, members):
     """The chance that a member has a higher score than another row, ties counted by half.
 
     Args:
@@ -68,11 +67,7 @@ def area_under_curve(scores, members):
     Returns:
         float64 [draws], .5 where one side is empty.
     """
-    inside = members.sum(axis=1)
-    outside = members.shape[1] - inside
-    ranks = (stats.rankdata(scores, axis=1) * members).sum(axis=1)
-    pairs = np.maximum(inside * outside, 1)
-    return np.where(inside * outside > 0, (ranks - inside * (inside + 1) / 2) / pairs, 0.5)
+    return np.nan_to_num(area_under_curve(scores.T, members.T), nan=0.5)
 
 
 def without(values, features):
@@ -150,7 +145,7 @@ class Problem:
         """
         members = self.contrast.members[None]
         of_inputs = np.nan if self.inputs is None else probe_auc(self.inputs, members, self.fitted)[0]
-        of_legitimate = area_under_curve(self.odds.chance[None, ~self.fitted], members[:, ~self.fitted])[0]
+        of_legitimate = areas_of(self.odds.chance[None, ~self.fitted], members[:, ~self.fitted])[0]
         areas = self._areas(self.contrast.members, self.values, self.odds, draws, derive_seed(self.seed, "redrawn"))
         redrawn = self.odds.draw(OF_MEAN, seed=derive_seed(self.seed, "of mean"))
         plain = probe_auc(self.plain, np.vstack([members, redrawn]), self.fitted)

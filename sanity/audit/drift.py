@@ -11,10 +11,10 @@ import numpy as np
 from scipy import stats
 
 from sanity.audit.encoding import CUT
-from sanity.audit.eyes import PENALTY_OF_PRODUCTS, Ridge, Steps, unit_folds
-from sanity.audit.permutation import draw_sides, min_p
+from sanity.audit.eyes import PENALTY_OF_PRODUCTS, Ridge, Steps
+from sanity.audit.permutation import draw_sides, min_p, unit_folds
 from sanity.seeds import derive_seed
-from sanity.statistics import Interval
+from sanity.statistics import Interval, mean_variance
 
 # Fewest and most blocks or windows of time, and rows of one.
 BLOCKS, MOST_BLOCKS, BLOCK_ROWS = 8, 12, 50
@@ -73,24 +73,6 @@ def _gap(step, values, is_current, units, width):
     shift = (values[second].mean() - values[first].mean()) / deviation if deviation > 0 else np.nan
     half = width * np.sqrt(variance)
     return distance, max(distance - half, 0.0), min(distance + half, 1.0), shift
-
-
-def mean_variance(values, units):
-    """The variance of a mean over rows of independent units.
-
-    Args:
-        values: float64 [rows].
-        units: int [rows].
-
-    Returns:
-        float, infinite for a single unit.
-    """
-    numbers = np.unique(units, return_inverse=True)[1]
-    count = int(numbers.max()) + 1
-    if count < 2:
-        return float("inf")
-    totals = np.bincount(numbers, values - values.mean())
-    return float((totals**2).sum() * count / (count - 1) / len(values) ** 2)
 
 
 def area_interval(ridge, side, units, level=0.95):
@@ -263,7 +245,7 @@ def _some_rows(units, labels, seed):
     """Rows of whole units, all where they are not too many: int [rows]."""
     if len(units) <= WINDOW_ROWS:
         return np.arange(len(units))
-    folds = unit_folds(units, seed=derive_seed(seed, "window rows"), folds=int(np.ceil(len(units) / WINDOW_ROWS)))
+    folds = unit_folds(units, int(np.ceil(len(units) / WINDOW_ROWS)), seed=derive_seed(seed, "window rows"))
     return np.flatnonzero(folds == 0)
 
 

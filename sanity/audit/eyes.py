@@ -15,7 +15,7 @@ import numpy as np
 from scipy import stats
 
 from sanity.audit.encoding import CUT
-from sanity.audit.permutation import draw_sides
+from sanity.audit.permutation import draw_sides, unit_folds
 from sanity.seeds import derive_seed
 
 EYES = ("columns", "energy", "classifier", "products")
@@ -73,21 +73,6 @@ def subset_rows(units, is_current, limit, *, seed):
             last = rank[inverse[rows[limit]]]
             kept[rows[rank[inverse[rows]] >= last]] = False
     return kept
-
-
-def unit_folds(units, *, seed, folds=FOLDS):
-    """The fold of each row, whole units to one fold.
-
-    Args:
-        units: int [rows].
-        seed: int.
-        folds: int.
-
-    Returns:
-        int [rows].
-    """
-    names, inverse = np.unique(units, return_inverse=True)
-    return (np.random.default_rng(seed).permutation(len(names)) % min(folds, max(len(names), 1)))[inverse]
 
 
 class Steps:
@@ -323,7 +308,7 @@ class Eyes:
         )
         self.standard = encoded.standard
         columns = self.standard[self.classifier_rows]
-        self.folds = unit_folds(units[self.classifier_rows], seed=derive_seed(seed, "folds"))
+        self.folds = unit_folds(units[self.classifier_rows], FOLDS, seed=derive_seed(seed, "folds"))
         self.energy = Energy(self.standard[self.energy_rows])
         self.linear = Ridge(columns, self.folds)
         self.products, self.pairs = products_of(columns)

@@ -4,6 +4,7 @@ All groups, rates and columns share the same exchanges of values between units, 
 largest gap of all. Rates of one class of label are exchanged within that class.
 """
 
+import functools
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -11,8 +12,9 @@ import numpy as np
 from scipy import stats
 
 from sanity.audit.copies import SIZES
-from sanity.audit.permutation import exchange_rows, rolled_rows
+from sanity.audit.permutation import exchange_rows, p_among, rolled_rows
 from sanity.seeds import derive_seed
+from sanity.statistics import wilson_bounds
 
 # Rows below which no number of a group is shown, and rows and units that every group of two joined columns needs.
 SUPPRESSED, JOINED_ROWS, JOINED_UNITS = 10, 30, 10
@@ -269,8 +271,10 @@ class Comparison:
         mean, variance, other, other_variance = (part[0] for part in self.measure(self.values[None]))
         distance = self._quantiles(level)
         if self._is_rate:
-            inside = _wilson(mean, self._worth(mean, variance, self.counts), distance)
-            outside = _wilson(other, self._worth(other, other_variance, self.counts.sum() - self.counts), distance)
+            inside = wilson_bounds(mean, self._worth(mean, variance, self.counts), distance)
+            outside = wilson_bounds(
+                other, self._worth(other, other_variance, self.counts.sum() - self.counts), distance
+            )
         else:
             inside, outside = _wald(mean, variance, distance), _wald(other, other_variance, distance)
         gap = mean - other
@@ -303,13 +307,6 @@ def _mean_and_variance(moments, pooled):
     cells, count = moments[:2]
     mean, spread = _mean_and_residuals(moments)
     return mean, (spread + UNITS_MORE * pooled) * cells / ((cells + UNITS_MORE - 1) * np.maximum(count, 1) ** 2)
-
-
-def _wilson(rate, count, distance):
-    """Wilson's bounds of a share of so many rows, which need not be whole: two float64 [groups]."""
-    centre, square = rate + distance**2 / (2 * count), distance**2 / count
-    half = distance * np.sqrt(rate * (1 - rate) / count + square / (4 * count))
-    return (centre - half) / (1 + square), (centre + half) / (1 + square)
 
 
 def _wald(mean, variance, distance):
@@ -373,11 +370,7 @@ def measure_gaps(rows, metrics, groupings, *, draws, seed, tries, delta, alpha):
     metrics = [metric for metric in metrics if metric.counted.any()]
     compared = [Comparison(metric, grouping, rows.units) for grouping in groupings for metric in metrics]
     largest, ranges = _exchanged(compared, draws, seed)
-    ordered = np.sort(largest)
-
-    def p_of(distances):
-        return (1 + draws - np.searchsorted(ordered, distances - 1e-9)) / (1 + draws)
-
+    p_of = functools.partial(p_among, np.sort(largest))
     null = np.zeros(tries, bool)
     level = 1 - alpha / max(sum(comparison.comparisons for comparison in compared), 1)
     measured = []

@@ -9,12 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from sanity.audit.drift import mean_variance
 from sanity.audit.encoding import encode_inputs
-from sanity.audit.eyes import unit_folds
-from sanity.audit.permutation import resample_units
+from sanity.audit.permutation import resample_units, unit_folds
 from sanity.seeds import derive_seed
-from sanity.statistics import Interval, wilson_interval
+from sanity.statistics import Interval, mean_variance, wilson_interval
 
 # Folds and Newton steps of the classifier of sets, its penalty in rows, and resamples of units.
 FOLDS, NEWTON, PENALTY, RESAMPLES = 5, 8, 1.0, 60
@@ -110,7 +108,7 @@ def estimate_rise(reference, current, *, seed, resamples=RESAMPLES):
     if not encoded.names:
         return None
     standard = encoded.standard.astype("float64")
-    folds = unit_folds(encoded.units, seed=derive_seed(seed, "folds"), folds=FOLDS)
+    folds = unit_folds(encoded.units, FOLDS, seed=derive_seed(seed, "folds"))
     answers = _Answers(standard, encoded.is_current, folds, reference, current)
     weights = answers.weights(np.arange(len(encoded)))
     values = answers.changes(np.arange(len(encoded)), weights)

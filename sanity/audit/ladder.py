@@ -13,6 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
+from sanity.audit.permutation import unit_folds
 from sanity.seeds import derive_seed
 
 FOLDS, BUDGET = 5, 4
@@ -174,22 +175,6 @@ def train_ladder(train, test, *, seed, budget=BUDGET, names=None):
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.filterwarnings("ignore", "Missing values detected")  # Of plots that are not drawn here.
         return [_train(name, data, plain, hinged, budget) for name in names or rung_names(test)]
-
-
-def unit_folds(units, count, *, seed):
-    """The fold of each row, whole units in one.
-
-    Args:
-        units: int [rows].
-        count: int, folds; fewer where there are fewer units.
-        seed: int.
-
-    Returns:
-        int [rows].
-    """
-    names, inverse = np.unique(units, return_inverse=True)
-    folds = np.arange(len(names)) % max(min(count, len(names)), 1)
-    return np.random.default_rng(seed).permutation(folds)[inverse]
 
 
 @dataclass(frozen=True)

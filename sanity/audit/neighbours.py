@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from sanity.audit.permutation import halves
+from sanity.audit.permutation import halves, p_among
 
 # Which neighbour a distance is measured to, rows of each half that are looked at, and the rate of false flags among flags.
 NEIGHBOUR, MOST_ROWS, RATE = 5, 20_000, 0.1
@@ -45,8 +45,7 @@ def conformal_p(held_out, others):
     Returns:
         float64 [rows], (1 + held-out rows that lie as far) / (1 + held-out rows).
     """
-    ordered = np.sort(held_out)
-    return (1 + len(ordered) - np.searchsorted(ordered, others, side="left")) / (1 + len(ordered))
+    return p_among(np.sort(held_out), others, rounding=0)
 
 
 def neighbour_distances(reference, units, others, *, seed):

@@ -6,8 +6,6 @@ found on one half and tested on the other was "confirmed" in .78 of them where t
 
 import numpy as np
 
-from sanity.statistics import exchange_p
-
 # Units of nearly the same size that exchange their values.
 NEIGHBOURS = 8
 
@@ -145,6 +143,21 @@ def resample_units(units, *, seed):
     return np.concatenate([rows_of[unit] for unit in drawn])
 
 
+def unit_folds(units, folds, *, seed):
+    """The fold of each row, whole units to one fold.
+
+    Args:
+        units: int [rows].
+        folds: int; fewer where there are fewer units.
+        seed: int.
+
+    Returns:
+        int [rows].
+    """
+    names, inverse = np.unique(units, return_inverse=True)
+    return (np.random.default_rng(seed).permutation(len(names)) % min(folds, max(len(names), 1)))[inverse]
+
+
 def halves(units, *, seed):
     """Which rows are in the first of two halves of all units.
 
@@ -161,21 +174,18 @@ def halves(units, *, seed):
     return first[inverse]
 
 
-def max_t_p(statistics):
-    """p of each test of a family by the largest standardized statistic (Westfall, Young 1993).
+def p_among(drawn, values, *, rounding=1e-9):
+    """p of values among draws of a null: (1 + draws that reach it) / (1 + draws), never 0.
 
     Args:
-        statistics: float [1 + draws, tests], larger is more extreme, the observed ones first. nan: could not be computed.
+        drawn: float [draws], in order.
+        values: float, or float array.
+        rounding: float, what two equal values may differ by.
 
     Returns:
-        float64 [tests], (1 + draws that reach it) / (1 + draws); 1 for a test that is the same in every draw.
+        float64 of the shape of the values.
     """
-    values = np.asarray(statistics, "float64").T
-    p = np.ones(len(values))
-    usable = np.isfinite(values).all(axis=1)
-    if usable.any():
-        p[usable] = exchange_p(values[usable])
-    return p
+    return (1 + len(drawn) - np.searchsorted(drawn, np.asarray(values) - rounding)) / (1 + len(drawn))
 
 
 def min_p(statistics):

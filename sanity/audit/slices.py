@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import stats
 
-from sanity.audit.permutation import exchange_rows, halves
+from sanity.audit.permutation import exchange_rows, halves, p_among
 from sanity.audit.rows import Column
 from sanity.seeds import derive_seed
-from sanity.statistics import Interval
+from sanity.statistics import Interval, mean_variance, wilson_bounds
 
 # Least rows, share and units of a slice; values of a number that are not cut into quartiles.
 ROWS, SHARE, UNITS, FEW = 30, 0.03, 10, 4
@@ -320,8 +320,7 @@ class Search:
 
     def p_of(self, distance):
         """p of distances, as of the largest of all: float64."""
-        above = len(self.exchanged) - np.searchsorted(self.exchanged, np.asarray(distance) - ROUNDING)
-        return (1 + above) / (1 + len(self.exchanged))
+        return p_among(self.exchanged, distance, rounding=ROUNDING)
 
     def scaled(self, excess):
         """Distances of the excess of each slice: float64 [draws, slices], -inf for one that is the same in every exchange."""
@@ -575,16 +574,14 @@ def error_interval(errors, units):
         `Interval`.
     """
     mean, count = errors.mean(), len(errors)
-    by_unit = np.bincount(np.unique(units, return_inverse=True)[1], errors - mean)
-    variance = (by_unit**2).sum() * len(by_unit) / max(len(by_unit) - 1, 1) / count**2
+    variance, distance = mean_variance(errors, units), stats.norm.isf(0.025)
     if not np.isin(errors, (0, 1)).all():
-        half = stats.norm.isf(0.025) * np.sqrt(variance)
+        half = distance * np.sqrt(variance)
         return Interval(float(mean), float(mean - half), float(mean + half))
-    worth = max(1.0, variance * count / max(mean * (1 - mean), 1e-12)) if 0 < mean < 1 else count / len(by_unit)
-    z, count = stats.norm.isf(0.025), count / worth
-    middle = (mean + z**2 / (2 * count)) / (1 + z**2 / count)
-    half = z / (1 + z**2 / count) * np.sqrt(mean * (1 - mean) / count + z**2 / (4 * count**2))
-    return Interval(float(mean), float(min(mean, middle - half)), float(max(mean, middle + half)))
+    whole = len(np.unique(units))
+    worth = max(1.0, variance * count / max(mean * (1 - mean), 1e-12)) if 0 < mean < 1 else count / whole
+    low, high = wilson_bounds(mean, count / worth, distance)
+    return Interval(float(mean), float(min(mean, low)), float(max(mean, high)))
 
 
 def rows_needed(slices, search, errors, delta, share):

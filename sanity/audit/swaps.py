@@ -4,6 +4,7 @@ Donors are matched on P(A | L), given which the legitimate columns and the group
 once, and groups drawn anew only deal the donors to other sides.
 """
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ from scipy import stats
 
 from sanity.audit.copies import SIZES, Tries
 from sanity.audit.legitimate import design, odds_across_halves
-from sanity.audit.permutation import halves
+from sanity.audit.permutation import halves, p_among
 from sanity.seeds import derive_seed
 
 # Strata of P(A | L) and least rows of one, donors of each row, rows at most, redraws of the scale, and rows asked at a time.
@@ -292,11 +293,7 @@ def read_swaps(swapped, alpha, tries):
         list of float64 [candidates + 1], and list of `Tries`.
     """
     largest = np.max([part.distances.max(axis=1) for part in swapped], axis=0)[1:]
-    ordered, count = np.sort(largest), len(largest)
-
-    def p_of(distances):
-        return (1 + count - np.searchsorted(ordered, distances - 1e-9)) / (1 + count)
-
+    p_of = functools.partial(p_among, np.sort(largest))
     p = [np.where(part.distances.std(axis=0) > 0, p_of(part.distances[0]), 1.0) for part in swapped]
     null = np.any([(p_of(part.copies) <= alpha).any(axis=1) for part in swapped], axis=0)
     return p, [Tries(null, (p_of(part.planted) <= alpha).reshape(len(SIZES), tries)) for part in swapped]

@@ -8,7 +8,7 @@ from scipy import stats
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from sanity.audit.decoding import Problem, area_under_curve, components, probe_auc
+from sanity.audit.decoding import Problem, areas_of, components, probe_auc
 from sanity.audit.legitimate import design, fit_odds, list_contrasts, odds_on_half
 from sanity.audit.rows import Column
 from sanity.audit.sheet import ColumnSheet
@@ -71,8 +71,8 @@ def test_the_area_is_that_of_sklearn_with_ties():
     rng = np.random.default_rng(0)
     scores, members = rng.integers(6, size=(5, 80)).astype(float), rng.integers(2, size=(5, 80)).astype(float)
     expected = [roc_auc_score(*pair) for pair in zip(members, scores)]
-    np.testing.assert_allclose(area_under_curve(scores, members), expected)
-    assert area_under_curve(scores, np.ones((5, 80))).tolist() == [0.5] * 5
+    np.testing.assert_allclose(areas_of(scores, members), expected)
+    assert areas_of(scores, np.ones((5, 80))).tolist() == [0.5] * 5
 
 
 def test_the_probe_is_a_ridge():

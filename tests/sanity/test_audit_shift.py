@@ -11,8 +11,8 @@ from sklearn.metrics import roc_auc_score
 
 from sanity.audit.drift import area_interval, column_gaps, deal_blocks, look_at_windows, time_blocks
 from sanity.audit.encoding import encode_inputs, encode_predictions, new_levels
-from sanity.audit.eyes import Energy, Eyes, Ridge, Steps, area_under_curve, subset_rows, unit_folds
-from sanity.audit.permutation import min_p
+from sanity.audit.eyes import Energy, Eyes, Ridge, Steps, area_under_curve, subset_rows
+from sanity.audit.permutation import min_p, unit_folds
 from sanity.audit.rows import AuditSubject, Column, Rows
 from sanity.checks.shift import shift
 from sanity.statistics import wilson_interval
@@ -80,7 +80,7 @@ def test_the_area_is_that_of_sklearn_with_ties():
 def test_every_exchange_is_fitted_again():
     rng = np.random.default_rng(3)
     columns, sides = rng.standard_normal((120, 3)).astype("float32"), rng.random((120, 2)) < 0.4
-    folds = unit_folds(np.arange(120), seed=0)
+    folds = unit_folds(np.arange(120), 5, seed=0)
     for rows, predicted in Ridge(columns, folds, 1e-9).predictions(sides.view("uint8")):
         others = np.setdiff1d(np.arange(120), rows)
         for draw in range(2):
@@ -94,7 +94,7 @@ def test_an_interval_of_the_area_covers():
         rng = np.random.default_rng(seed)
         side = np.arange(200) >= 100
         values = (rng.standard_normal(200) + side)[:, None].astype("float32")
-        interval = area_interval(Ridge(values, unit_folds(np.arange(200), seed=seed)), side, np.arange(200))
+        interval = area_interval(Ridge(values, unit_folds(np.arange(200), 5, seed=seed)), side, np.arange(200))
         covered.append(interval.low <= stats.norm.cdf(1 / np.sqrt(2)) - 0.5 <= interval.high)
     assert wilson_interval(sum(covered), 60).high >= 0.95 and np.mean(covered) > 0.85
 
@@ -108,7 +108,7 @@ def test_rows_are_drawn_by_unit_and_folds_keep_units():
     large = np.repeat(np.arange(20), 1000)
     kept = subset_rows(large, large >= 10, 2000, seed=0)
     assert len(np.unique(large[kept])) == 20 and kept.sum() <= 4000
-    folds = unit_folds(units, seed=0)
+    folds = unit_folds(units, 5, seed=0)
     assert all(len(set(folds[units == unit])) == 1 for unit in range(50))
 
 
