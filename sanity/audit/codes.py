@@ -245,7 +245,7 @@ class Turned:
     ceiling: np.ndarray
 
 
-def turned_decisions(subject, explained, *, seed):
+def turned_decisions(subject, explained, *, seed, sets=SETS):
     """Put values of those who just passed in place of some factors, and count the decisions that turn.
 
     The greedy search chooses on one half of the reference rows; everything is counted on the other half.
@@ -254,6 +254,7 @@ def turned_decisions(subject, explained, *, seed):
         subject: `AuditSubject`.
         explained: `Explained`.
         seed: int.
+        sets: int, sets of factors by lot.
 
     Returns:
         `Turned`.
@@ -270,7 +271,7 @@ def turned_decisions(subject, explained, *, seed):
         scores = score(mixed.reshape(-1, inputs.shape[1])).reshape(len(rows), len(references))
         return np.stack([(scores >= rule.threshold).mean(axis=1), scores.mean(axis=1)])
 
-    drawn = random_sets(explained.codes, SETS, seed=derive_seed(seed, "sets"))
+    drawn = random_sets(explained.codes, sets, seed=derive_seed(seed, "sets"))
     best = _greedy_sets(explained.codes, lambda sets: outcomes(sets, choosing))
     return Turned(
         outcomes(explained.codes, counting)[0],

@@ -3,7 +3,6 @@
 audit(network, test, ...) -> [Verdict]
 """
 
-import importlib.util
 from dataclasses import replace
 
 import numpy as np
@@ -19,8 +18,6 @@ from sanity.examination import judge_with_controls, measure_rows, refuse_setting
 
 # In the order of the report.
 QUESTIONS = ("reasons", "failures", "shift", "proxies", "groups", "simpler", "record")
-# Checks with several families of tests: inputs, features and predictions; stability, references and use.
-FAMILIES = {"shift": 3, "reason_codes": 3}
 
 
 def checks_of(question):
@@ -41,8 +38,7 @@ def is_answered(question):
     Args:
         question: str, a name in QUESTIONS.
     """
-    has_record = question == "record" and importlib.util.find_spec("sanity.audit.record") is not None
-    return has_record or bool(checks_of(question))
+    return question == "record" or bool(checks_of(question))
 
 
 def unanswerable(sheet, sets, kind="table"):
@@ -158,7 +154,8 @@ def count_tests(questions):
     Args:
         questions: list of str.
     """
-    return sum(FAMILIES.get(check, 1) for question in questions for check in checks_of(question))
+    named = [checks.get(check) for question in questions for check in checks_of(question)]
+    return sum(checks.tag(check, "families", 1) for check in named)
 
 
 def level(sheet, questions, strict):

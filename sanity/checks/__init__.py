@@ -9,7 +9,8 @@ check apart from the others, and `count_runs` one that says how many there are b
 
 The tag `claim` says what kind of claim a check judges, one of CLAIMS; "maps" without it. A check of any other claim
 measures no method: (subject, *, seed, options) -> list of Evidence, one for each head, unit or control. The tag `table` names
-the table of a recipe that holds a check, where that is not the one of its claim.
+the table of a recipe that holds a check, where that is not the one of its claim. Of data the tag `question` names the question of
+an audit that a check answers, and `families` says how many families of tests it has, each with a level of its own; 1 without it.
 """
 
 import importlib

@@ -10,7 +10,7 @@ import numpy as np
 
 from sanity.audit.copies import TRIES, would_find
 from sanity.audit.decoding import Problem
-from sanity.audit.gates import units_gate
+from sanity.audit.gates import trained_gates, units_gate
 from sanity.audit.legitimate import design, list_contrasts, odds_gate
 from sanity.audit.margin import FEWEST_UNITS, TOO_FEW, margin_evidence
 from sanity.checks import checks
@@ -97,12 +97,13 @@ def legitimate_names(subject, column):
 
 
 def sheet_gates(subject):
-    """The sheet must name protected and legitimate columns, and rows must be units: tuple of `Gate`.
+    """The sheet must name protected and legitimate columns, and rows must be units and no training rows: tuple of `Gate`.
 
     Args:
         subject: `AuditSubject`.
     """
-    return tuple(_role_gate(subject, role) for role in ("protected", "legitimate")) + (units_gate(subject.test),)
+    roles = tuple(_role_gate(subject, role) for role in ("protected", "legitimate"))
+    return (*roles, units_gate(subject.test), *trained_gates(subject))
 
 
 def _role_gate(subject, role):

@@ -11,7 +11,6 @@ from sanity.audit.copies import TRIES, Tries, would_find
 from sanity.audit.decisions import decision_rule, draw_rows
 from sanity.audit.effects import accumulated_effects, partial_dependence
 from sanity.audit.factors import group_factors
-from sanity.audit.gates import trained_gates
 from sanity.audit.importance import (
     DECISIVE,
     FEWEST,
@@ -56,7 +55,7 @@ def factor_importance(subject, *, seed, draws=999, tries=TRIES, rows=ROWS):
     Returns:
         list of one `Evidence`.
     """
-    gates = (*reason_gates(subject), *trained_gates(subject))
+    gates = reason_gates(subject)
     if any(gate.status != "passed" for gate in gates):
         return [Evidence("factor_importance", ALL, subject.title, subject.sizes, {}, gates)]
     kept = draw_rows(subject.test.units, np.ones(len(subject.test), bool), rows, seed=derive_seed(seed, "rows"))

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from sanity.audit.copies import TRIES, would_find
+from sanity.audit.decisions import DecisionRule, decision_rule
 from sanity.audit.gates import answers_gate
 from sanity.audit.legitimate import odds_gate, odds_on_half
 from sanity.audit.margin import (
@@ -125,18 +126,9 @@ def _candidates(subject, column):
 
 def _score(subject):
     """What is above zero where a decision is favourable, on the scale of log odds: logits [rows, classes] -> [rows]."""
-    decision = subject.sheet.decision
-    place = subject.favourable() if decision else 1
-    threshold = decision.threshold if decision else 0.5
-
-    def score(logits):
-        logits = np.asarray(logits, "float64")
-        others = np.delete(logits, place, axis=1)
-        top = others.max(axis=1)
-        rest = top + np.log(np.exp(others - top[:, None]).sum(axis=1))
-        return logits[:, place] - rest - np.log(threshold / (1 - threshold))
-
-    return score
+    # Of two classes without a stated decision the second is the favourable one.
+    rule = decision_rule(subject) if subject.sheet.decision else DecisionRule(1, 0.0)
+    return lambda logits: rule.scores(logits) - rule.threshold
 
 
 def _evidence(subject, swap, swapped, p, tried, number, contrasts, gates, settings):

@@ -13,6 +13,7 @@ from sanity.audit.codes import (
     DENIED,
     FEWEST_REFERENCES,
     REFERENCES,
+    SETS,
     against_all,
     chance_stays,
     code_count,
@@ -27,7 +28,7 @@ from sanity.audit.copies import SIZES, TRIES, Tries, would_find
 from sanity.audit.counterfactuals import FOUND, FRAGILE, NONE, counterfactuals, levers
 from sanity.audit.decisions import decision_rule, just_passed
 from sanity.audit.factors import group_factors
-from sanity.audit.gates import units_gate
+from sanity.audit.gates import trained_gates, units_gate
 from sanity.audit.margin import FEWEST_UNITS
 from sanity.checks import checks
 from sanity.evidence import Evidence, Gate
@@ -53,7 +54,7 @@ OPEN = "REASONS NOT SETTLED"
 FINDINGS = {STAYS: (STABLE, UNSTABLE), OVERLAP: (AGREE, DEPEND), SKILL: (MATTER, IDLE)}
 
 
-@checks.register(claim="data", question="reasons")
+@checks.register(claim="data", question="reasons", families=3)
 def reason_codes(subject, *, seed, tries=TRIES, rows=DENIED, references=REFERENCES):
     """Are the reasons of refusals the same when reference rows and networks are drawn again, and do they matter?
 
@@ -110,9 +111,10 @@ def reason_gates(subject):
         return gates
     rule, test = decision_rule(subject), subject.test
     scores = rule.scores(test.logits)
-    gates += (_finite_gate(scores), units_gate(test))
-    if gates[-2].status != "passed":
+    gates += (_finite_gate(scores),)
+    if gates[-1].status != "passed":
         return gates
+    gates += (units_gate(test), *trained_gates(subject))
     refused, passed = int((scores < rule.threshold).sum()), int(just_passed(scores, rule.threshold).sum())
     count = len(group_factors(subject))
     return (
@@ -200,9 +202,9 @@ def _references(subject, explained, *, seed, tries):
 
 def _use(subject, explained, *, seed, tries):
     """How many refusals turn when coded factors take values of those who just passed, between chance and the best factors."""
-    turned = turned_decisions(subject, explained, seed=derive_seed(seed, "turned"))
+    turned = turned_decisions(subject, explained, seed=derive_seed(seed, "turned"), sets=max(SETS, tries))
     skill = skill_interval(turned, seed=seed, level=1 - subject.alpha)
-    chance = turned.random[np.arange(tries) % len(turned.random)]
+    chance = turned.random[:tries]
 
     def bounds(values):
         codes = type(turned)(values, turned.random, turned.ceiling)

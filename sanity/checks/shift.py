@@ -47,7 +47,7 @@ ROWS, DRAWS_OF_COPIES, LISTED = 30, 199, 30
 FAMILIES = {"inputs": encode_inputs, "features": encode_features, "predictions": encode_predictions}
 
 
-@checks.register(claim="data", question="shift")
+@checks.register(claim="data", question="shift", families=3)
 def shift(subject, *, seed, draws=999, tries=TRIES):
     """Do current inputs, features and predictions differ from those that the network was tested on?
 

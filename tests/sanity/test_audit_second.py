@@ -17,14 +17,12 @@ from sanity.audit.rows import AuditSubject, Column, Rows
 from sanity.audit.sheet import Sheet, open_sheet
 from sanity.audit.signature import Signature
 from sanity.audit.slices import predicates
-from sanity.checks.calibration import calibration
-from sanity.checks.embedding_slices import embedding_slices
+from sanity.checks import checks, names_of
 from sanity.checks.group_gaps import group_gaps
 from sanity.checks.harm import harm
 from sanity.checks.proxy_use import DEPENDS, UNUSED, proxy_use
 from sanity.checks.reason_codes import reason_codes
 from sanity.checks.shift import shift
-from sanity.checks.simpler import simpler
 from sanity.checks.unlikeness import unlikeness
 from sanity.ruling import Margins, rules
 from sanity.statistics import Interval
@@ -107,9 +105,44 @@ def test_a_column_that_the_training_rows_lack_hides_no_copy():
     assert gate.status == "failed"
 
 
-@pytest.mark.parametrize("check", [calibration, embedding_slices, harm, shift, simpler, unlikeness])
-def test_test_rows_that_were_trained_on_make_every_question_invalid(check):
-    verdicts = judge(check(trained_on_test(shifts.answered("none", 0, (200, 150))), seed=0))
+def every_role(seed=0, count=600):
+    """A subject that every check applies to: a table with roles, a decision, training and current rows."""
+    rng = np.random.default_rng(seed)
+    values, weights = rng.standard_normal((count, 3)).round(6), np.array([1.0, -0.5, 0.25])
+    group = (rng.random(count) < 0.5).astype("float64")
+
+    def predict(inputs):
+        scores = np.asarray(inputs, "float64") @ weights
+        return np.stack([-scores / 2, scores / 2], axis=1)
+
+    logits = predict(values)
+    labels = (rng.random(count) < 1 / (1 + np.exp(-(logits[:, 1] - logits[:, 0])))).astype(int)
+    rows = Rows(
+        tuple(Column(name, column) for name, column in zip("abc", values.T)),
+        np.arange(count),
+        True,
+        labels,
+        logits,
+        values.astype("float32"),
+        protected=(Column("group", group, ("one", "two"), "metadata"),),
+        inputs=values.astype("float32"),
+    )
+    columns = {name: {"roles": ["input"]} for name in "abc"} | {"group": {"roles": ["protected"]}}
+    columns["a"]["roles"].append("legitimate")
+    sheet = Sheet(rows_are_units=True, columns=columns, decision={"favourable": "1"})
+    places = {name: (place,) for place, name in enumerate("abc")}
+    parts = [rows.take(np.arange(place, count, 3)) for place in range(3)]
+    return AuditSubject("net", *parts, sheet, ("0", "1"), places, predict)
+
+
+@pytest.mark.parametrize("name", names_of("data"))
+def test_test_rows_that_were_trained_on_make_every_question_invalid(name):
+    subject = every_role()
+    options = {} if name == "simpler" else {"tries": 4}
+    alone = checks.get(name)(subject, seed=0, **options)
+    assert not any("training rows" in gate.words for row in alone for gate in row.failed)
+    copied = replace(subject, train=subject.test.take(np.arange(0, 200, 4)))
+    verdicts = judge(checks.get(name)(copied, seed=0, **options))
     assert {verdict.outcome for verdict in verdicts} == {"INVALID"}
     assert "copies of training rows" in verdicts[0].sentence
 
