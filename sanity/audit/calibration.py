@@ -469,7 +469,7 @@ def tempered(rows, size):
     weights = np.bincount(bins)
 
     def root(power):
-        truth = _softmax(rows.logits * np.exp(power))[np.arange(len(rows)), rows.predicted]
+        truth = special.softmax(rows.logits * np.exp(power), axis=1)[np.arange(len(rows)), rows.predicted]
         gaps = np.bincount(bins, truth - top) / weights
         return np.sqrt(weights @ gaps**2 / len(rows))
 
@@ -478,11 +478,7 @@ def tempered(rows, size):
     for _ in range(STEPS):
         middle = (near + far) / 2
         near, far = (middle, far) if root(middle) < size else (near, middle)
-    return _softmax(rows.logits * np.exp(far))
-
-
-def _softmax(logits):
-    return special.softmax(logits, axis=1)
+    return special.softmax(rows.logits * np.exp(far), axis=1)
 
 
 def tempered_samplers(rows, delta, levels):

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
+from sanity.audit.components import principal_axes
 from sanity.audit.slices import ROWS, SHARE, UNITS, Predicates, Slices, list_conditions, search_slices
 from sanity.seeds import derive_seed
 
@@ -65,12 +66,9 @@ def principal_components(features):
         float64 [rows, components], one at least.
     """
     centred = np.asarray(features, "float64") - features.mean(axis=0)
-    values, vectors = np.linalg.eigh(centred.T @ centred / len(centred))
-    count = max(1, min(COMPONENTS, len(centred) // PER_COMPONENT, int((values > 1e-9 * values[-1]).sum())))
-    vectors = vectors[:, ::-1][:, :count]
-    # Either sign of a direction is a principal component; its largest part is positive.
-    signs = np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(count)])
-    return centred @ (vectors * signs) / max(np.sqrt(values[-1]), 1e-300)
+    most = min(COMPONENTS, max(1, len(centred) // PER_COMPONENT))
+    variances, axes = principal_axes(centred, most, floor=1e-9)
+    return centred @ axes / max(np.sqrt(variances[0]), 1e-300)
 
 
 def list_clusters(members, units):

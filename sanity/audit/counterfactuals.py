@@ -7,6 +7,7 @@ passes on one network fails on others that were trained alike (Pawelczyk et al. 
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.special import expit
 
 from sanity.audit.decisions import decision_rule, draw_units
 from sanity.audit.plausibility import neighbourhood
@@ -326,7 +327,7 @@ def counterfactuals(subject, rows, *, seed, margin=None):
                 word=FOUND if is_held else FRAGILE,
                 changes=_changes(columns, inputs[place], state[place]),
                 cost=float(costs[place]),
-                probability=float(1 / (1 + np.exp(-scores[place]))),
+                probability=float(expit(scores[place])),
                 is_plausible=bool(usual[place]),
             )
         )

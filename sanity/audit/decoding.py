@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from sanity.audit.components import principal_axes
 from sanity.audit.copies import list_copies, read_copies
 from sanity.audit.eyes import area_under_curve
 from sanity.audit.legitimate import odds_on_half
@@ -30,9 +31,8 @@ def components(values):
     centred = centred[:, spread > 1e-9] / spread[spread > 1e-9]
     if not centred.size:
         return np.zeros((len(values), 0))
-    variances, axes = np.linalg.eigh(centred.T @ centred / len(centred))
-    kept = np.flatnonzero(variances > 1e-6 * variances[-1])[::-1][:COMPONENTS]
-    return centred @ axes[:, kept] / np.sqrt(variances[kept])
+    variances, axes = principal_axes(centred, COMPONENTS, floor=1e-6)
+    return centred @ axes / np.sqrt(variances)
 
 
 def probe_auc(values, members, fitted, chance=None):

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sanity.audit.components import principal_axes
+
 # Rows of both sets that a level needs for a column, and columns of a category at most; deviations at which values are cut, and
 # components of many channels.
 FREQUENT, MOST_LEVELS, CUT, COMPONENTS = 10, 500, 5.0, 50
@@ -177,8 +179,7 @@ def _channels(name, values):
     """Channels, or the strongest components of many: list of (name, owner, float64 [rows])."""
     if values.shape[1] > COMPONENTS:
         centred = np.nan_to_num(values - np.nanmean(values, axis=0))
-        _, vectors = np.linalg.eigh(centred.T @ centred)
-        values, name = centred @ vectors[:, ::-1][:, :COMPONENTS], f"component of {name}s"
+        values, name = centred @ principal_axes(centred, COMPONENTS, floor=0.0)[1], f"component of {name}s"
     return [part for place, column in enumerate(values.T) for part in _number(f"{name} {place}", column)]
 
 

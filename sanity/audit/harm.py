@@ -8,14 +8,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
+from scipy.special import expit
 
 from sanity.audit.encoding import encode_inputs
+from sanity.audit.logistic import fit_logistic
 from sanity.audit.permutation import resample_units, unit_folds
 from sanity.seeds import derive_seed
 from sanity.statistics import Interval, mean_variance, wilson_interval
 
-# Folds and Newton steps of the classifier of sets, its penalty in rows, and resamples of units.
-FOLDS, NEWTON, PENALTY, RESAMPLES = 5, 8, 1.0, 60
+# Folds of the classifier of sets, its penalty in rows, and resamples of units.
+FOLDS, PENALTY, RESAMPLES = 5, 1.0, 60
 # Gates of weights: share of the rows that they are worth, rows, and difference of means in deviations.
 EFFECTIVE, EFFECTIVE_ROWS, BALANCED = 0.2, 100, 0.1
 # The smallest singular value of a confusion matrix that is inverted.
@@ -155,7 +157,7 @@ class _Answers:
         weights = np.zeros(len(rows))
         for fold in np.unique(folds):
             train, test = rows[folds != fold], (folds == fold) & ~current
-            slope = logistic(self.columns[train], self.is_current[train].astype("float64"))
+            slope = fit_logistic(self.columns[train], self.is_current[train].astype("float64"), _ridge(self.columns))
             weights[test] = np.exp(np.clip(self.columns[rows[test]] @ slope, -30, 30))
         weights = weights[~current]
         return weights / max(weights.mean(), 1e-300)
@@ -171,34 +173,13 @@ class _Answers:
         if self.confidence is None:
             return float("nan")
         scores = np.column_stack([self.confidence, np.ones(len(self.confidence))])
-        slope = logistic(scores[reference], errors)
-        chances = 1 / (1 + np.exp(-np.clip(scores @ slope, -30, 30)))
+        chances = expit(scores @ fit_logistic(scores[reference], errors, _ridge(scores)))
         return float(chances[current].mean() - errors.mean())
 
 
-def logistic(columns, targets, penalty=PENALTY):
-    """A logistic regression with a small ridge on all but the last column, by Newton's method.
-
-    Args:
-        columns: float64 [rows, columns], the last one of ones.
-        targets: float64 [rows], 0 or 1.
-        penalty: float.
-
-    Returns:
-        float64 [columns].
-    """
-    slope, ridge = np.zeros(columns.shape[1]), np.full(columns.shape[1], penalty)
-    ridge[-1] = 1e-6
-    for _ in range(NEWTON):
-        chances = 1 / (1 + np.exp(-np.clip(columns @ slope, -30, 30)))
-        gradient = columns.T @ (targets - chances) - ridge * slope
-        curvature = (columns * (chances * (1 - chances))[:, None]).T @ columns + np.diag(ridge)
-        step = np.linalg.solve(curvature, gradient)
-        # Far steps of a separable world are cut, so that Newton's method does not swing.
-        slope = slope + step * min(1.0, 10 / max(np.abs(step).max(), 1e-300))
-        if np.abs(step).max() < 1e-8:
-            break
-    return slope
+def _ridge(columns):
+    """A penalty of one row for each column but the last, which is of ones: float64 [columns]."""
+    return np.append(np.full(columns.shape[1] - 1, PENALTY), 1e-6)
 
 
 def _imbalance(standard, is_current, weights):

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
+from scipy.special import expit
 
 from sanity.audit.groups import FEW, group_by
+from sanity.audit.logistic import fit_logistic
 from sanity.audit.permutation import halves, rolled_rows
 from sanity.evidence import Gate
 from sanity.seeds import derive_seed
@@ -95,7 +97,7 @@ def _standardize(values):
 
 
 def fit_odds(features, members, fitted):
-    """The chance of membership by logistic regression, by Newton's steps with a small ridge.
+    """The chance of membership by logistic regression with a small ridge.
 
     Args:
         features: float64 [rows, features].
@@ -105,22 +107,8 @@ def fit_odds(features, members, fitted):
     Returns:
         float64 [rows], between .001 and .999, of all rows.
     """
-    known, targets = features[fitted], members[fitted]
-    weights = np.zeros(known.shape[1])
-    penalty = np.diag([1e-6, *np.full(known.shape[1] - 1, RIDGE)])
-    for _ in range(12):
-        chance = _sigmoid(known @ weights)
-        slope = known.T @ (targets - chance) - penalty @ weights
-        curvature = (known * (chance * (1 - chance) + 1e-9)[:, None]).T @ known + penalty
-        step = np.linalg.solve(curvature, slope)
-        weights = weights + step * min(1, 5 / max(np.abs(step).max(), 1e-300))
-        if np.abs(step).max() < 1e-6:
-            break
-    return np.clip(_sigmoid(features @ weights), 1e-3, 1 - 1e-3)
-
-
-def _sigmoid(values):
-    return 0.5 * (1 + np.tanh(0.5 * values))
+    ridge = np.array([1e-6, *np.full(features.shape[1] - 1, RIDGE)])
+    return np.clip(expit(features @ fit_logistic(features[fitted], members[fitted], ridge)), 1e-3, 1 - 1e-3)
 
 
 @dataclass(frozen=True)

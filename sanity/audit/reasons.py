@@ -6,6 +6,7 @@ reason_record(subject, row) -> dict      a person's own; nothing keeps it but wh
 from dataclasses import asdict
 
 import numpy as np
+from scipy.special import expit
 
 from lab.refusal import Refused
 from sanity.audit.codes import FEWEST_REFERENCES, STABLE, explain_denied
@@ -59,7 +60,7 @@ def reason_record(subject, row, *, seed=0, recourse=True):
 
 
 def _probability(score):
-    return float(1 / (1 + np.exp(-score)))
+    return float(expit(score))
 
 
 def _reasons(subject, row, seed):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from scipy.special import softmax
 
 from lab.refusal import Refused
 from sanity.audit.sheet import Sheet
@@ -79,8 +80,7 @@ class Rows:
     @property
     def probabilities(self):
         """Softmax of the logits: float64 [rows, classes]."""
-        shifted = np.exp(self.logits - self.logits.max(axis=1, keepdims=True))
-        return shifted / shifted.sum(axis=1, keepdims=True)
+        return softmax(self.logits, axis=1)
 
     @property
     def predicted(self):

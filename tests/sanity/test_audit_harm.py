@@ -7,7 +7,8 @@ import pytest
 from scipy import stats
 from sklearn.linear_model import LogisticRegression
 
-from sanity.audit.harm import error_rise, estimate_rise, label_shares, logistic
+from sanity.audit.harm import error_rise, estimate_rise, label_shares
+from sanity.audit.logistic import fit_logistic
 from sanity.audit.neighbours import conformal_p, flag_rows, neighbour_distances
 from sanity.audit.rows import AuditSubject
 from sanity.checks.harm import harm
@@ -85,10 +86,13 @@ def test_the_logistic_regression_is_that_of_sklearn():
     rng = np.random.default_rng(1)
     columns = rng.standard_normal((300, 3))
     targets = (rng.random(300) < 1 / (1 + np.exp(-columns[:, 0]))).astype(float)
-    slope = logistic(np.column_stack([columns, np.ones(300)]), targets, penalty=1.0)
+    table = np.column_stack([columns, np.ones(300)])
+    slope = fit_logistic(table, targets, np.append(np.ones(table.shape[1] - 1), 1e-6))
     fitted = LogisticRegression(C=1.0, tol=1e-8).fit(columns, targets)
     assert slope == pytest.approx([*fitted.coef_[0], fitted.intercept_[0]], abs=1e-3)
-    separable = logistic(np.column_stack([np.r_[-np.ones(9), np.ones(9)], np.ones(18)]), np.repeat([0.0, 1.0], 9))
+    separable = fit_logistic(
+        np.column_stack([np.r_[-np.ones(9), np.ones(9)], np.ones(18)]), np.repeat([0.0, 1.0], 9), np.array([1.0, 1e-6])
+    )
     assert np.isfinite(separable).all()
 
 
