@@ -15,12 +15,11 @@ from recipes.rows import UNJUDGED
 from recipes.words import count_noun
 from sanity.audit.copies import SIZES
 from sanity.audit.questions import QUESTIONS, checks_of, count_tests
+from sanity.audit.small_counts import FEWEST
 from sanity.checks import checks
 from sanity.ruling import rules
 
 SETS = ("test", "train", "current")
-# Counts below it are not shown.
-FEWEST = 10
 HEADINGS = {
     "reasons": "Can single decisions be explained?",
     "failures": "Where does it fail?",

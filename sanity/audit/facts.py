@@ -5,7 +5,8 @@ import importlib.metadata
 
 import numpy as np
 
-from sanity.audit.worst_group import FEWEST, group_names
+from sanity.audit.groups import group_by
+from sanity.audit.small_counts import FEWEST, hidden_counts
 
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "keras", "tensorflow")
 SETS = ("test", "train", "current")
@@ -77,23 +78,9 @@ def group_counts(column):
     Returns:
         dict of group to int, None for a count that is left out.
     """
-    names, counts = np.unique(group_names(column).astype(str), return_counts=True)
-    return {str(name): None if skip else int(count) for name, count, skip in zip(names, counts, hidden_counts(counts))}
-
-
-def hidden_counts(counts):
-    """Which counts of groups are left out: those that are small, and the next smallest where the sum would tell them.
-
-    Args:
-        counts: int [groups].
-
-    Returns:
-        bool [groups].
-    """
-    hidden = counts < FEWEST
-    if hidden.any() and counts[hidden].sum() < FEWEST and not hidden.all():
-        hidden[np.flatnonzero(~hidden)[counts[~hidden].argmin()]] = True
-    return hidden
+    grouping = group_by(column)
+    counts = zip(grouping.names, grouping.counts, hidden_counts(grouping.counts))
+    return {name: None if is_hidden else int(count) for name, count, is_hidden in counts}
 
 
 def rows_digest(rows):

@@ -13,11 +13,13 @@ from scipy import stats
 
 from sanity.audit.copies import SIZES
 from sanity.audit.permutation import exchange_rows, p_among, rolled_rows
+from sanity.audit.slices import quartile_words
+from sanity.audit.small_counts import FEWEST
 from sanity.seeds import derive_seed
 from sanity.statistics import wilson_bounds
 
-# Rows below which no number of a group is shown, and rows and units that every group of two joined columns needs.
-SUPPRESSED, JOINED_ROWS, JOINED_UNITS = 10, 30, 10
+# Rows and units that every group of two joined columns needs.
+JOINED_ROWS, JOINED_UNITS = 30, 10
 # Values of a number that are not cut into quartiles, and exchanges at a time.
 FEW, CHUNK = 4, 100
 # Units of the spread of all that are added to each side. With 2 in place of 200, power for a group of 200 fell from .78 to .40.
@@ -85,9 +87,7 @@ def group_by(column):
     else:
         edges = np.unique(np.quantile(values[known], [0, 0.25, 0.5, 0.75, 1]))
         codes = np.clip(np.searchsorted(edges, values, side="left") - 1, 0, len(edges) - 2)
-        names = [f"{low:.4g} to {high:.4g}" for low, high in zip(edges[:-1], edges[1:])]
-        # The smallest and the largest value are those of one row each.
-        names = [f"up to {edges[1]:.4g}", *names[1:-1], f"above {edges[-2]:.4g}"] if len(names) > 1 else ["all values"]
+        names = [quartile_words(number, edges) for number in range(len(edges) - 1)]
     return _present((column.name,), [*names, MISSING], np.where(known, codes, len(names)))
 
 
@@ -184,7 +184,7 @@ class Comparison:
         self._lay_out(len(grouping.names))
         self.unit_counts = self._member.sum(axis=0).astype(int)
         rest = self.counts.sum() - self.counts
-        self.usable = (np.minimum(self.counts, rest) >= SUPPRESSED) & (self.unit_counts > 1)
+        self.usable = (np.minimum(self.counts, rest) >= FEWEST) & (self.unit_counts > 1)
 
     def _lay_out(self, count):
         """Cells of one unit in one group: where their rows lie, how many they are, and which group is theirs."""

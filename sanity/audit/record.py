@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lab.refusal import Refused
 from lab.registry import nearest
-from sanity.audit.facts import FEWEST
+from sanity.audit.small_counts import FEWEST
 from sanity.audit.sources import MEMORY, MOVING, PUBLISHED, SECONDARY, SOURCES
 from sanity.checks import checks
 from sanity.verdict import FORBIDDEN

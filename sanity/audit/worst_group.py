@@ -2,22 +2,11 @@
 
 import numpy as np
 
+from sanity.audit.groups import group_by
 from sanity.audit.permutation import exchange_rows
+from sanity.audit.small_counts import FEWEST
 
-# Groups of fewer rows are not shown, since a count of a few people may name them.
-FEWEST = 10
-MISSING = "not stated"
 DRAWS = 200
-
-
-def group_names(column):
-    """The group of each row: object [rows]. A missing one is a group by itself, and numbers are cut at their quartiles."""
-    if column.is_category:
-        names = np.array([*column.levels, MISSING], object)
-        return names[np.where(column.missing, len(column.levels), np.nan_to_num(column.values)).astype(int)]
-    cuts = np.quantile(column.values[~column.missing], (0.25, 0.5, 0.75)) if (~column.missing).any() else np.zeros(3)
-    names = np.array(["first quarter", "second quarter", "third quarter", "fourth quarter", MISSING], object)
-    return names[np.where(column.missing, 4, np.searchsorted(cuts, column.values))]
 
 
 def worst_groups(models, rows, *, seed, draws=DRAWS):
@@ -37,8 +26,8 @@ def worst_groups(models, rows, *, seed, draws=DRAWS):
     """
     table = []
     for column in rows.protected:
-        names, groups = np.unique(group_names(column).astype(str), return_inverse=True)
-        counts = np.bincount(groups)
+        grouping = group_by(column)
+        names, groups, counts = grouping.names, grouping.codes, grouping.counts
         if (counts >= FEWEST).sum() < 2:
             continue
         orders = list(exchange_rows(rows.units, draws, seed=seed))
@@ -51,7 +40,7 @@ def worst_groups(models, rows, *, seed, draws=DRAWS):
                     "column": column.name,
                     "model": model,
                     "all rows": float(values.mean()),
-                    "worst group": str(names[worst]),
+                    "worst group": names[worst],
                     "rows": int(counts[worst]),
                     "loss there": float(means[worst]),
                     "worst of equal groups": float(chance),

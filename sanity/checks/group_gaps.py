@@ -8,9 +8,8 @@ largest under values that units have exchanged (Westfall, Young 1993). Intervals
 import numpy as np
 
 from sanity.audit.copies import TRIES, Tries
-from sanity.audit.facts import hidden_counts
 from sanity.audit.gates import answers_gate, trained_gates, units_gate
-from sanity.audit.groups import ERROR, SUPPRESSED, list_groupings, list_metrics, measure_gaps
+from sanity.audit.groups import ERROR, list_groupings, list_metrics, measure_gaps
 from sanity.audit.margin import (
     BEYOND,
     NONE,
@@ -24,6 +23,7 @@ from sanity.audit.margin import (
     register_margin_rule,
     without_sign,
 )
+from sanity.audit.small_counts import FEWEST, hidden_counts
 from sanity.checks import checks
 from sanity.evidence import Evidence, Gate
 from sanity.ruling import About
@@ -149,7 +149,7 @@ def _shown_units(comparison, place):
     units = int(comparison.unit_counts[place])
     if _shown_counts(comparison)[place]:
         return units
-    return units // SUPPRESSED * SUPPRESSED if comparison.counts[place] >= SUPPRESSED else None
+    return units // FEWEST * FEWEST if comparison.counts[place] >= FEWEST else None
 
 
 def _inputs_of(subject, names):
@@ -211,7 +211,7 @@ def _row(gaps, place, finding, is_wide, needed):
     """One group as it is listed: dict; no number of fewer than ten rows."""
     count = int(gaps.comparison.counts[place])
     is_shown, row = bool(_shown_counts(gaps.comparison)[place]), {"group": gaps.comparison.grouping.names[place]}
-    rows = f"under {SUPPRESSED}" if count < SUPPRESSED else count if is_shown else "not shown"
+    rows = f"under {FEWEST}" if count < FEWEST else count if is_shown else "not shown"
     if not np.isfinite(gaps.gaps[place]).all():
         return row | {"rows": rows, "finding": "TOO FEW"}
     rate, gap = gaps.rates[place], gaps.gaps[place]
@@ -235,7 +235,7 @@ def _together(subject, grouping, measured):
     rows, listed = subject.test, []
     for place, group in enumerate(grouping.names):
         row = {"group": group}
-        if grouping.counts[place] >= SUPPRESSED:
+        if grouping.counts[place] >= FEWEST:
             row |= _calibration(subject, rows, grouping.codes == place)
             row |= {part.comparison.metric.name: _shown_rate(part, place) for part in measured}
         listed.append(row)
@@ -250,7 +250,7 @@ def _shown_rate(gaps, place):
 def _calibration(subject, rows, members):
     """The share of the favourable class in a group, and what the network gives it on average: dict."""
     members = members & rows.labelled
-    if subject.sheet.decision is None or rows.is_regression or members.sum() < SUPPRESSED:
+    if subject.sheet.decision is None or rows.is_regression or members.sum() < FEWEST:
         return {}
     place = subject.favourable()
     return {

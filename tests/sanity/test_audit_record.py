@@ -95,7 +95,7 @@ def test_every_field_of_the_golden_record_is_true(golden):
     counts = {count["name"]: count["value"] for count in field(golden, "Composition of the data")["counts"]}
     assert counts["test: rows"] == 120 and counts["test: units"] == 60
     assert counts["test: missing cells of age"] == 20 and counts["test: missing cells of income"] is None
-    groups = [counts[f"test: rows with origin {name}"] for name in ("north", "south", "west", "not stated")]
+    groups = [counts[f"test: rows with origin {name}"] for name in ("north", "south", "west", "missing")]
     assert groups == [80, None, None, None], "33 = 120 - 80 - 7 would tell the sum of the small ones"
     finding = field(golden, "Simpler models")["findings"][0]
     assert finding["estimate"] == {"value": 0.1, "low": -0.4, "high": 0.6} and finding["n"] == 120
