@@ -752,7 +752,7 @@ class Network:
         return self.last_hidden()
 
     def smooth_activations(self):
-        """Names of activation functions that no rule of `lab.overrides` reaches, such as "gelu": list of str."""
+        """Names of activation functions that no rule of `lab.activation_rules` reaches, such as "gelu": list of str."""
         activations = {getattr(layer, "activation", None) for layer in self.tree.values()}
         return sorted({activation.__name__ for activation in activations if activation is not None} - _RULED)
 

@@ -9,7 +9,7 @@ a library says is passed by, since the operations inside it have rules of their 
 
 from dataclasses import dataclass
 
-from lab.environment import tf
+from lab.environment import get_gradient_function, tf
 from lab.refusal import Refused
 
 # Results that depend on the shape of what they are given, and not on its numbers.
@@ -69,7 +69,7 @@ class Operation:
         return sum(self.depends) > 1
 
 
-def propagate(seeds, sources, rule_of, *, operations, twins=None, owners=None, masks=None):
+def propagate(seeds, sources, rule_of, *, operations, twins=None, owners=None, masks=None, choices=False):
     """Multipliers of the sources.
 
     Args:
@@ -81,11 +81,12 @@ def propagate(seeds, sources, rule_of, *, operations, twins=None, owners=None, m
         twins: dict of an operation's name to that of the reference, or None.
         owners: dict of an operation's name to the path of its layer, or None.
         masks: dict of a tensor's name to what its multiplier is multiplied by, or None.
+        choices: whether the sources may decide a choice among values, which rules that are gradients pass rightly.
 
     Returns:
         list of tensors, None for a source that the seeds do not depend on.
     """
-    reached, ends = reached_names(operations, sources, owners or {}), {source.name for source in sources}
+    reached, ends = reached_names(operations, sources, owners or {}, choices), {source.name for source in sources}
     multipliers, masks = dict(seeds), masks or {}
 
     def take(tensor):
@@ -124,13 +125,14 @@ def pair_operations(operations, others):
     return {op.name: other for op, other in zip(operations, others)}
 
 
-def reached_names(operations, sources, owners):
+def reached_names(operations, sources, owners, choices=False):
     """Names of floating tensors that depend on the sources.
 
     Args:
         operations: list of graph operations, in the order in which they were made.
         sources: list of tensors.
         owners: dict of an operation's name to the path of its layer.
+        choices: as of `propagate`.
 
     Returns:
         set of str.
@@ -144,7 +146,8 @@ def reached_names(operations, sources, owners):
         names = [tensor.name for tensor in op.inputs]
         if op.type in _SHAPED or not any(name in reached or name in conditions for name in names):
             continue
-        _refuse_condition(op, conditions)
+        if not choices:
+            _refuse_condition(op, conditions)
         _refuse_loop(op, owners)
         for tensor in op.outputs:
             if tensor.dtype.is_floating and any(name in reached for name in names):
@@ -160,7 +163,7 @@ def _refuse_loop(op, owners):
         owner = owners.get(op.name)
         where = f"in layer {owner!r}" if owner else f"as {op.name!r}"
         raise Refused(
-            f"Relevance needs to see every operation. Received: a graph of its own {where} ({op.type}), such as a loop over steps of unknown number. Give inputs of a fixed length, or use integrated_gradients."
+            f"A rule for each operation needs to see every one. Received: a graph of its own {where} ({op.type}), such as a loop over steps of unknown number. Give inputs of a fixed length, or use integrated_gradients."
         )
 
 
@@ -194,13 +197,18 @@ def gradient_of(op, inputs, outputs):
         outputs: list of multipliers of its outputs, or None.
 
     Returns:
-        dict of an input's name to its multiplier.
+        dict of an input's name to its multiplier, without inputs that have no gradient.
     """
-    inputs = list({tensor.name: tensor for tensor in inputs}.values())
-    pairs = [(tensor, value) for tensor, value in zip(op.outputs, outputs) if value is not None]
-    tensors, values = zip(*pairs)
-    slopes = tf.gradients(list(tensors), inputs, grad_ys=list(values), stop_gradients=inputs)
-    return {tensor.name: slope for tensor, slope in zip(inputs, slopes) if slope is not None}
+    values = [tf.zeros_like(tensor) if value is None else value for tensor, value in zip(op.outputs, outputs)]
+    # Not by tf.gradients, which walks through the whole graph at each call and traces twelve times as long.
+    function, multipliers = get_gradient_function(op), {}
+    slopes = () if function is None else function(op, *values)
+    wanted = {tensor.name for tensor in inputs}
+    for tensor, slope in zip(op.inputs, slopes if isinstance(slopes, (list, tuple)) else [slopes]):
+        if slope is not None and tensor.name in wanted:
+            slope = tf.convert_to_tensor(slope)
+            multipliers[tensor.name] = multipliers[tensor.name] + slope if tensor.name in multipliers else slope
+    return multipliers
 
 
 def pass_rule(operation, outputs):

@@ -4,16 +4,14 @@ A routine's trace depends on structure alone (layer paths, kinds of objective, m
 seeds and counts are tensors. Gradients flow to inputs and activations, never to weights.
 """
 
-import contextlib
-
 import numpy as np
 from scipy import special
 
 from lab import chunks, taps
+from lab.activation_rules import ruled_gradient
 from lab.environment import keras, tf
 from lab.host import HostModel, raise_fault
 from lab.objectives import CLASSES
-from lab.overrides import override
 from lab.propagation import Owners, pair_operations, propagate
 from lab.refusal import Refused
 from lab.scoring import mean_over_positions, score
@@ -244,7 +242,7 @@ def gradient(network, inputs, objective, *, rule=None):
         network: a `Network`.
         inputs: arrays that it takes.
         objective: an `Objective`.
-        rule: None, or a rule of `lab.overrides` for the gradient of ReLU-like activations.
+        rule: None, or one of `lab.activation_rules` for ReLU-like activations.
 
     Returns:
         float32 [batch], and arrays of the inputs' structure and dtype.
@@ -255,8 +253,12 @@ def gradient(network, inputs, objective, *, rule=None):
 
     def body(batched, weights):
         inputs, numbers = batched
-        with contextlib.nullcontext() if rule is None else override(rule):
+        if rule is None:
             return score_and_gradient(network, objective, weights, inputs, numbers)
+        scores, operations, owners = trace_operations(network, objective, weights, inputs, numbers)
+        leaves = [leaf for leaf in tf.nest.flatten(inputs) if leaf.dtype.is_floating]
+        slopes = ruled_gradient(scores, leaves, rule, operations=operations, owners=owners)
+        return tf.cast(scores, tf.float32), of_leaves(inputs, slopes, objective)
 
     refuse_integers(network)
     return run(network, ("gradient", objective.structure, rule), body, *prepare(network, inputs, objective))

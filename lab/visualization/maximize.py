@@ -1,15 +1,15 @@
 """Maximize: pictures that maximize a network's units, many units at once, with the whole ascent in one graph."""
 
-import contextlib
 import inspect
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from lab import chunks, routines
+from lab.activation_rules import ruled_gradient
 from lab.environment import keras, tf
 from lab.network import refuse_other
-from lab.overrides import override
 from lab.refusal import Refused
 from lab.scoring import score
 from lab.visualization.ascent import Adam, OfKeras
@@ -325,10 +325,14 @@ def _results(kept, curve, magnitudes):
 
 def _evaluate(network, climb, scoring, parameters, constants, seed):
     """The objective on the current picture, its gradient at the parameters, and the gradient's magnitude at the picture."""
-    with override("redirected") if climb.redirect else contextlib.nullcontext():
-        picture = climb.kind.picture(parameters, climb.canvas.shape, constants)
-        gains, penalties = _mean_over_views(network, climb, scoring, picture, seed)
-        return gains, *_slopes(gains - penalties, parameters, picture, climb)
+    picture = climb.kind.picture(parameters, climb.canvas.shape, constants)
+    views = [
+        _score_view(network, climb, scoring, picture, tf.random.experimental.stateless_fold_in(seed, -1 - view))
+        for view in range(climb.views)
+    ]
+    slope_of = _redirected_slope if climb.redirect else _slope
+    picture_slope = sum(slope_of(view, picture) for view in views) / climb.views
+    return sum(view.gains for view in views) / climb.views, *_slopes(picture_slope, parameters, picture, climb)
 
 
 def _start_parameters(climb, units, seed, constants, encoded):
@@ -344,13 +348,14 @@ def _start_parameters(climb, units, seed, constants, encoded):
     return tf.nest.map_structure(join, *starts)
 
 
-def _mean_over_views(network, climb, scoring, picture, seed):
-    """The objective and the regularizers' penalties on the transformed picture, averaged over views: float32 [rows] each."""
-    totals = [
-        _score_view(network, climb, scoring, picture, tf.random.experimental.stateless_fold_in(seed, -1 - view))
-        for view in range(climb.views)
-    ]
-    return tuple(sum(values) / climb.views for values in zip(*totals))
+class _View(NamedTuple):
+    """A transformed picture, what the network takes for it, and what that is worth: gains less penalties [rows]."""
+
+    transformed: object
+    entry: object
+    operations: list
+    gains: object
+    penalties: object
 
 
 def _score_view(network, climb, scoring, picture, seed):
@@ -358,22 +363,39 @@ def _score_view(network, climb, scoring, picture, seed):
     view = _lay_on_background(picture, seed) if climb.kind.transparent else picture
     for position, transform in enumerate(climb.transforms):
         view = transform(view, tf.random.experimental.stateless_fold_in(seed, position))
-    trace = network.trace(climb.canvas.inputs(network, view, others), climb.paths)
+    entry, graph = tf.identity(view), tf.compat.v1.get_default_graph()
+    start = len(graph.get_operations())
+    trace = network.trace(climb.canvas.inputs(network, entry, others), climb.paths)
     gains = tf.cast(score(climb.objective.structure, weights, numbers, trace), tf.float32)
     penalties = tf.zeros_like(gains)
     for place, regularizer in enumerate(climb.regularizers):
         read = {path: tf.cast(tensor, tf.float32) for path, tensor in trace.activations.items()}
         penalties += costs[place] * regularizer(Scene(picture, read, climb.facets, goals[place]))
-    return gains, penalties
+    return _View(view, entry, graph.get_operations()[start:], gains, penalties)
 
 
-def _slopes(gains, parameters, picture, climb):
+def _slope(view, picture):
+    """The gradient at the picture of what a view is worth."""
+    return tf.gradients(view.gains - view.penalties, picture)[0]
+
+
+def _redirected_slope(view, picture):
+    """The same, with another rule at each ReLU of the network; transforms keep their gradient."""
+    worth = view.gains - view.penalties
+    operations = [*view.operations, worth.op]
+    at_entry, at_picture = ruled_gradient(worth, [view.entry, picture], "redirected", operations=operations)
+    through = tf.gradients(view.transformed, picture, grad_ys=at_entry)[0]
+    return through if at_picture is None else through + at_picture
+
+
+def _slopes(picture_slope, parameters, picture, climb):
     """The gradient at the parameters, of length one with `normalize`, and its magnitude at the picture, or zeros."""
-    flat = tf.nest.flatten(parameters)
-    *slopes, picture_slope = tf.gradients(gains, [*flat, picture])
+    slopes = tf.gradients(picture, tf.nest.flatten(parameters), grad_ys=picture_slope)
     if climb.normalize:
         slopes = [_normalize(slope) for slope in slopes]
-    magnitudes = tf.reduce_sum(tf.abs(picture_slope), axis=-1) if climb.transparency else tf.zeros_like(gains)
+    magnitudes = (
+        tf.reduce_sum(tf.abs(picture_slope), axis=-1) if climb.transparency else tf.zeros(tf.shape(picture)[:1])
+    )
     return tf.nest.pack_sequence_as(parameters, slopes), magnitudes
 
 

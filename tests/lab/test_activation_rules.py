@@ -1,6 +1,4 @@
-"""Gradient overrides against the rule written out by hand, in every build of a network."""
-
-import threading
+"""Rules of activations against the rule written out by hand, in every build of a network."""
 
 import keras
 import numpy as np
@@ -8,7 +6,7 @@ import pytest
 
 import lab
 from lab.environment import tf
-from lab.overrides import override
+from lab.activation_rules import ruled_gradient
 from tests import networks
 from tests.networks import distance
 
@@ -78,36 +76,51 @@ def test_a_network_without_a_relu_is_refused():
             lab.explain(network, np.ones((2, 4), "float32"), lab.logit(0), method="guided_backprop")
 
 
-def test_an_activation_made_elsewhere_is_refused_and_unknown_rules_too():
-    def outside(inputs):
-        rectified = tf.nn.relu(inputs)
-        with override("guided"):
-            return tf.gradients(tf.reduce_sum(tf.nn.relu(rectified)), inputs)[0]
+def test_a_network_whose_operations_cannot_be_seen_is_refused():
+    """A ReLU may hide in it, which would pass a plain gradient."""
 
-    with pytest.raises(ValueError, match="made without it"):
-        tf.function(outside, autograph=False)(tf.ones([3]))
-    with pytest.raises(ValueError, match="guided, deconv.*'guide'"), override("guide"):
-        pass
+    class Hidden(keras.layers.Layer):
+        def call(self, inputs):
+            return tf.function(tf.nn.relu)(inputs)
+
+    network = networks.network(
+        keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation="relu"), Hidden(name="hidden")])
+    )
+    with pytest.raises(ValueError, match="needs to see every one. Received: .*'hidden'"):
+        lab.explain(network, np.ones((2, 4), "float32"), lab.logit(0), method="guided_backprop")
 
 
-def test_each_thread_has_rules_of_its_own():
-    """One thread enters a rule while another is between the entering and the gradient: neither counts for the other."""
-    entered, counts = threading.Barrier(2, timeout=30), {}
+def test_an_unknown_rule_is_refused():
+    with pytest.raises(ValueError, match="guided, deconv.*'guide'.*guided"):
+        ruled_gradient(tf.ones([2]), [], "guide", operations=[])
 
-    def trace(rule):
-        def body(x):
-            with override(rule) as fired:
-                entered.wait()
-                slopes = tf.gradients(tf.nn.relu(x), x)
-                entered.wait()
-            counts[rule] = len(fired)
-            return slopes
 
-        tf.function(body, autograph=False).get_concrete_function(tf.TensorSpec([2]))
+def test_what_the_inputs_choose_and_what_a_library_passes_back_stays_a_gradient():
+    """A choice among values and a custom gradient have no rule of relevance, and are no hindrance here."""
 
-    threads = [threading.Thread(target=trace, args=(rule,)) for rule in ("guided", "deconv")]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert counts == {"guided": 1, "deconv": 1}
+    @tf.custom_gradient
+    def doubled(x):
+        return x, lambda slope: 2 * slope
+
+    class Chosen(keras.layers.Layer):
+        def call(self, inputs):
+            return tf.where(inputs > 0.5, doubled(inputs), 3 * inputs)
+
+    inputs = np.float32([[0.2, 0.7, 0.9, 0.1]])
+    weights = np.float32([[1], [1], [-1], [1]])
+    model = keras.Sequential(
+        [keras.Input((4,)), Chosen(), keras.layers.ReLU(), keras.layers.Dense(1, use_bias=False)]
+    )
+    model.layers[-1].set_weights([weights])
+    maps = lab.explain(networks.network(model), inputs, lab.logit(0), method="guided_backprop").maps
+    assert np.array_equal(maps, [[3, 2, 0, 3]])
+
+
+def test_a_dead_unit_is_redirected_and_the_others_are_not():
+    def slopes(x):
+        graph = tf.compat.v1.get_default_graph()
+        scores = tf.reduce_sum(tf.nn.relu(x) * [[2.0, 3.0]], axis=1)
+        return ruled_gradient(scores, [x], "redirected", operations=graph.get_operations())[0]
+
+    inputs = tf.constant([[-1.0, -2.0], [-1.0, 2.0]])
+    assert np.array_equal(tf.function(slopes, autograph=False)(inputs), [[2, 3], [0, 3]])
