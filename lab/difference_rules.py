@@ -8,6 +8,10 @@ products    y = uv: Dy = Du (v + v')/2 + Dv (u + u')/2, so the gradient at the m
             matrices, convolutions of two activations, and (u - v)^2.
 quotients   y = u w with w = 1/v: the rule of products, then m(v) = m(w) Dw / Dv, and Dw / Dv = -1 / (v v').
 softmax     y = e w with e = exp(x - c), one c for both, and w = 1 / sum(e): products, quotients and rescale in turn.
+reveal      Where x = Wa + b stands before f, Dx is split into its positive and its negative part, P = sum of w Da above zero and N =
+cancel      below. f moves by P and N in both orders: D+ = (f(x'+P) - f(x') + f(x'+P+N) - f(x'+N)) / 2, D- likewise, and
+            m(a) = sum of w m(y) D+/P over the w with w Da > 0, and of w m(y) D-/N over the others (section 3.5.3 there). Parts that
+            cancel each other have contributions so, as in min(a, b) written with a ReLU.
 extremes    y = max of a window. Where y rose, it rose to an entry of the input that was no larger in the reference, which gets all of
             Dy; where it fell, it fell from an entry of the reference that is no larger now. So m = Dy / D(entry) lies in 0..1.
 """
@@ -15,11 +19,13 @@ extremes    y = max of a window. Where y rose, it rose to an entry of the input 
 import functools
 
 from lab.environment import tf
+from lab.kernels import DENSE, KERNELS, Kernel
 from lab.propagation import (
     BILINEAR,
     EXTREMES,
     LINEAR,
     UNARY,
+    Operation,
     apply,
     gradient_of,
     gradient_rule,
@@ -28,6 +34,8 @@ from lab.propagation import (
     stop_rule,
 )
 
+# Between a layer with weights and its activation.
+_SHIFTS = {"BiasAdd", "AddV2", "Add", "Identity", "Reshape"}
 # A difference below this, as a share of the numbers themselves, is rounding.
 ROUNDING = {tf.float64: 1e-11, tf.float32: 1e-5, tf.bfloat16: 1e-2, tf.float16: 1e-2}
 
@@ -56,7 +64,46 @@ def rule_of(operation, *, method="deeplift"):
         return _rescale
     if kind in EXTREMES:
         return _extreme
-    return functools.partial(refuse_operation, operation, method)()
+    return refuse_operation(operation, method)
+
+
+def reveal_cancel_of(operation):
+    """The rule of an operation where activations behind layers with weights reveal what cancels.
+
+    Args:
+        operation: `lab.propagation.Operation` with its twin.
+
+    Returns:
+        function.
+
+    Raises:
+        Refused: for an operation without a rule.
+    """
+    return _reveal_cancel_behind(operation, KERNELS)
+
+
+def reveal_cancel_dense_of(operation):
+    """As `reveal_cancel_of`, behind dense layers alone, as the paper advises.
+
+    Args:
+        operation: `lab.propagation.Operation` with its twin.
+
+    Returns:
+        function.
+
+    Raises:
+        Refused: for an operation without a rule.
+    """
+    return _reveal_cancel_behind(operation, DENSE)
+
+
+RULES = {"rescale": rule_of, "reveal_cancel": reveal_cancel_of, "reveal_cancel_dense": reveal_cancel_dense_of}
+
+
+def _reveal_cancel_behind(operation, kernels):
+    rule = rule_of(operation)
+    places = _way_to_kernel(operation, kernels) if rule is _rescale else None
+    return rule if places is None else functools.partial(_reveal_cancel, places=places)
 
 
 def _is_function(operation):
@@ -93,12 +140,72 @@ def _rescale(operation, outputs):
     place = operation.depends.index(True)
     value, reference = _pairs(operation)[place]
     change, size = _difference(value, reference)
+    rise = operation.op.outputs[0] - operation.twin.outputs[0]
+    return {value.name: outputs[0] * divide_differences(rise, change, size, _mean_slope(operation, place))}
+
+
+def _mean_slope(operation, place):
+    """The gradient of a function of one number, the mean of those at the input and at the reference."""
     slopes = [
         gradient_of(op, [op.inputs[place]], [tf.ones_like(op.outputs[0])])[op.inputs[place].name]
         for op in (operation.op, operation.twin)
     ]
-    rise = operation.op.outputs[0] - operation.twin.outputs[0]
-    return {value.name: outputs[0] * divide_differences(rise, change, size, (slopes[0] + slopes[1]) / 2)}
+    return (slopes[0] + slopes[1]) / 2
+
+
+def _way_to_kernel(operation, kernels):
+    """The inputs to follow from an activation back to the layer with weights before it: list of places, or None."""
+    places, op = [operation.depends.index(True)], operation.op
+    while True:
+        op = op.inputs[places[-1]].op
+        varying = [place for place, tensor in enumerate(op.inputs) if tensor.name in operation.reached]
+        if len(varying) != 1 or op.type not in _SHIFTS | kernels:
+            return None
+        if op.type in kernels:
+            return places
+        places.append(varying[0])
+
+
+def _follow(op, places):
+    for place in places:
+        op = op.inputs[place].op
+    return op
+
+
+def _reveal_cancel(operation, outputs, *, places):
+    place, op = places[0], _follow(operation.op, places)
+    kernel = Kernel(Operation(op, tuple(tensor.name in operation.reached for tensor in op.inputs)))
+    change = kernel.x - _follow(operation.twin, places).inputs[kernel.place]
+    up, down = tf.nn.relu(change), tf.minimum(change, 0)
+    rising, falling = tf.nn.relu(kernel.weights), tf.minimum(kernel.weights, 0)
+    start = operation.twin.inputs[place]
+    raised = tf.reshape(kernel.forward(up, rising) + kernel.forward(down, falling), tf.shape(start))
+    lowered = tf.reshape(kernel.forward(up, falling) + kernel.forward(down, rising), tf.shape(start))
+    shares = [
+        tf.reshape(outputs[0] * ratio, tf.shape(kernel.z))
+        for ratio in _ratios(operation, place, start, raised, lowered)
+    ]
+    above = kernel.back(rising, shares[0]) + kernel.back(falling, shares[1])
+    below = kernel.back(falling, shares[0]) + kernel.back(rising, shares[1])
+    return {kernel.x.name: tf.where(change > 0, above, tf.where(change < 0, below, (above + below) / 2))}
+
+
+def _ratios(operation, place, start, raised, lowered):
+    """What the output of an activation moves by what raises its input, and by what lowers it, for each unit of these: two tensors."""
+
+    def moved(change):
+        inputs = list(operation.twin.inputs)
+        inputs[place] = start + change
+        return apply(operation.twin, inputs)[0]
+
+    ends = {
+        name: moved(change) for name, change in {"raised": raised, "lowered": lowered, "both": raised + lowered}.items()
+    }
+    here = operation.twin.outputs[0]
+    rise = (ends["raised"] - here + ends["both"] - ends["lowered"]) / 2
+    fall = (ends["lowered"] - here + ends["both"] - ends["raised"]) / 2
+    slope, size = _mean_slope(operation, place), tf.abs(start)
+    return divide_differences(rise, raised, size, slope), divide_differences(fall, lowered, size, slope)
 
 
 def _product(operation, outputs):

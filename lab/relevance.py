@@ -11,10 +11,11 @@ import numpy as np
 from lab import routines
 from lab.composites import composite_of
 from lab.environment import tf
+from lab.kernels import DENSE, KERNELS, Kernel
 from lab.propagation import LINEAR, gradient_rule, pass_rule, propagate, reached_names, refuse_operation
 from lab.refusal import Refused
 from lab.registry import nearest
-from lab.relevance_rules import DENSE, FIRST_RULES, KERNEL_RULES, KERNELS, Kernel, plain_rule, stabilize
+from lab.relevance_rules import FIRST_RULES, KERNEL_RULES, plain_rule, stabilize
 
 # Operations that move numbers, and such that scale or shift each number, before a first layer.
 _MOVE = LINEAR - {"AddV2", "Add", "AddN", "Sub", "BiasAdd", "Sum", "Mean", "AvgPool", "AvgPool3D"}

@@ -23,7 +23,6 @@ from lab.propagation import (
     BILINEAR,
     EXTREMES,
     LINEAR,
-    apply,
     gradient_of,
     gradient_rule,
     pass_rule,
@@ -31,11 +30,6 @@ from lab.propagation import (
     stop_rule,
 )
 
-KERNELS = {
-    "Conv2D", "Conv3D", "DepthwiseConv2dNative", "Conv2DBackpropInput", "Conv3DBackpropInputV2", "MatMul", "BatchMatMul",
-    "BatchMatMulV2", "BatchMatMulV3", "Einsum",
-}  # fmt: skip
-DENSE = {"MatMul", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3", "Einsum"}
 ACTIVATIONS = {
     "Relu", "Relu6", "LeakyRelu", "Elu", "Selu", "Sigmoid", "Tanh", "Softplus", "Softsign", "Erf", "Square", "Abs",
     "ClipByValue", "Sqrt", "Maximum", "Minimum",
@@ -46,8 +40,6 @@ GATES |= {"Minimum": 2, "Maximum": 2, "Relu6": 2, "Tanh": 3}
 # Operations that a gate may go through on its way to the product.
 _CARRY = {"Mul", "AddV2", "Add", "Sub", "RealDiv", "Neg", "BiasAdd", "Reshape", "Cast", "Identity", "IdentityN"}
 _CARRY |= {"ExpandDims", "BroadcastTo", "Squeeze", "Transpose", "Tile"}
-# Between a kernel and its bias.
-_SHAPES = {"Reshape", "Squeeze", "Identity", "Transpose"}
 # What keeps signs, and what is never negative.
 _KEEP_SIGNS = {"MaxPool", "AvgPool", "Pad", "Reshape", "Identity", "Mean", "Squeeze", "Transpose", "Cast"}
 _NEVER_NEGATIVE = {"Relu", "Relu6", "Sigmoid", "Softmax", "Square", "Abs"}
@@ -86,86 +78,6 @@ def stabilize(values, epsilon=STABLE):
 # Layers with weights ------------------------------------------------------------------------------------------------------
 
 
-class Kernel:
-    """A linear operation with weights: its input x, its weights W and its bias b.
-
-    Args:
-        operation: `lab.propagation.Operation`.
-    """
-
-    def __init__(self, operation):
-        self.op, self.place = operation.op, operation.depends.index(True)
-        self.x, self.z = self.op.inputs[self.place], self.op.outputs[0]
-        # Of a transposed convolution the first input says the shape.
-        floating = [place for place, tensor in enumerate(self.op.inputs) if tensor.dtype.is_floating]
-        self.weight_place = next(place for place in floating if place != self.place)
-        self.weights = self.op.inputs[self.weight_place]
-        has_layout = "data_format" in self.op.node_def.attr
-        self.channels_first = has_layout and self.op.get_attr("data_format").startswith(b"NC")
-        self.bias, layout = _bias_of(self.z, self.z.shape[1 if self.channels_first else -1])
-        # Keras adds a bias along the last axis where that is as long as there are channels, whatever the layout.
-        self.bias_first = self.channels_first if layout is None else layout.startswith(b"NC")
-
-    def forward(self, x, weights):
-        """The operation of other inputs and weights.
-
-        Args:
-            x: tensor in the shape of its input.
-            weights: tensor in the shape of its weights.
-
-        Returns:
-            tensor in the shape of its output.
-        """
-        inputs = list(self.op.inputs)
-        inputs[self.place], inputs[self.weight_place] = x, weights
-        return apply(self.op, inputs)[0]
-
-    def back(self, weights, values):
-        """The transpose of the operation with other weights.
-
-        Args:
-            weights: tensor in the shape of its weights.
-            values: tensor in the shape of its output.
-
-        Returns:
-            tensor in the shape of its input.
-        """
-        x = tf.zeros_like(self.x)
-        return tf.gradients(self.forward(x, weights), x, grad_ys=values)[0]
-
-    def with_bias(self, values, bias):
-        """Values and a bias.
-
-        Args:
-            values: tensor in the shape of its output.
-            bias: tensor [channels], or None.
-
-        Returns:
-            tensor in the shape of its output.
-        """
-        if bias is None:
-            return values
-        # With all axes, since TensorFlow's optimizer of layouts turns no shorter shape.
-        return values + (tf.reshape(bias, [1, -1, *[1] * (len(values.shape) - 2)]) if self.bias_first else bias)
-
-
-def _bias_of(tensor, channels):
-    """What is added to the output of a linear operation, and along which axis: tensor [channels] or None, layout or None."""
-    for _ in range(4):
-        consumers = [op for op in tensor.consumers() if op.type in _SHAPES or op.type in ("BiasAdd", "AddV2", "Add")]
-        if len(consumers) != 1:
-            return None, None
-        if consumers[0].type in _SHAPES:
-            tensor = consumers[0].outputs[0]
-            continue
-        other = next((value for value in consumers[0].inputs if value.name != tensor.name), None)
-        is_bias = other is not None and other.shape.rank is not None and other.shape.num_elements() == channels
-        moved = tensor.op.type in _SHAPES
-        layout = consumers[0].get_attr("data_format") if consumers[0].type == "BiasAdd" and not moved else None
-        return (tf.reshape(other, [-1]), layout) if is_bias else (None, None)
-    return None, None
-
-
 def _epsilon(kernel, rule, outputs):
     z = kernel.with_bias(kernel.z, kernel.bias if rule.bias else None)
     return kernel.back(kernel.weights, outputs * z / stabilize(z, rule.value))
@@ -190,12 +102,12 @@ def _is_never_negative(tensor):
     return op.type in _NEVER_NEGATIVE
 
 
-def _relevance(kernel, rule, outputs):
+def _relevance(kernel, outputs):
     return outputs * kernel.with_bias(kernel.z, kernel.bias)
 
 
 def _alpha_beta(kernel, rule, outputs):
-    relevance = _relevance(kernel, rule, outputs)
+    relevance = _relevance(kernel, outputs)
     rising, falling = tf.nn.relu(kernel.weights), tf.minimum(kernel.weights, 0)
     with_bias = kernel.bias is not None and rule.bias
     values = _signed(kernel, rule.value * relevance, rising, falling, tf.nn.relu(kernel.bias) if with_bias else None)
@@ -206,7 +118,7 @@ def _alpha_beta(kernel, rule, outputs):
 
 
 def _gamma(kernel, rule, outputs):
-    relevance = _relevance(kernel, rule, outputs)
+    relevance = _relevance(kernel, outputs)
     z = kernel.with_bias(kernel.z, kernel.bias)
     rising = kernel.weights + rule.value * tf.nn.relu(kernel.weights)
     falling = kernel.weights + rule.value * tf.minimum(kernel.weights, 0)

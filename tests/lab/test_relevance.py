@@ -110,6 +110,76 @@ def test_rescale_is_its_slow_formula():
     assert np.allclose(maps, multipliers * (inputs - base), atol=1e-5)
 
 
+def slow_reveal_cancel(layer_weights, inputs, base, target):
+    """Contributions of one row, unit by unit and weight by weight, as section 3.5.3 writes them."""
+    values, others = [inputs], [base]
+    for kernel, bias in layer_weights[:-1]:
+        values.append(np.maximum(values[-1] @ kernel + bias, 0))
+        others.append(np.maximum(others[-1] @ kernel + bias, 0))
+    multipliers = layer_weights[-1][0][:, target]
+    for (kernel, bias), value, other in reversed(list(zip(layer_weights, values, others))[:-1]):
+        before, change, result = other @ kernel + bias, value - other, np.zeros(len(value))
+        for unit in range(kernel.shape[1]):
+            parts = kernel[:, unit] * change
+            up, down = parts[parts > 0].sum(), parts[parts < 0].sum()
+
+            def relu(shift, start=before[unit]):
+                return max(start + shift, 0)
+
+            rise = (relu(up) - relu(0) + relu(up + down) - relu(down)) / 2
+            fall = (relu(down) - relu(0) + relu(up + down) - relu(up)) / 2
+            for place, part in enumerate(parts):
+                ratio = rise / up if part > 0 else fall / down if part < 0 else 0
+                result[place] += kernel[place, unit] * ratio * multipliers[unit]
+        multipliers = result
+    return multipliers * (inputs - base)
+
+
+@pytest.mark.parametrize("rule", ["reveal_cancel", "reveal_cancel_dense"])
+def test_reveal_cancel_is_its_slow_formula(rule):
+    network = dense_network()
+    inputs, base = drawn(network, 1), drawn(network, 1, seed=1)
+    weights = network.model.get_weights()
+    expected = slow_reveal_cancel(list(zip(weights[::2], weights[1::2])), inputs[0], base[0], 0)
+    maps = explainers.get("deeplift")(network, inputs, FIRST, baseline=base, rule=rule)
+    assert np.allclose(maps[0], expected, atol=1e-5)
+    assert not np.allclose(maps, explainers.get("deeplift")(network, inputs, FIRST, baseline=base), atol=1e-3)
+
+
+def test_what_cancels_in_a_minimum_is_revealed():
+    """min(a, b) = a - ReLU(a - b): rescale gives all to the smaller one, and reveal-cancel half to each."""
+    pair = keras.Input((2,))
+    rest = layers.Dense(1, activation="relu", use_bias=False)(pair)
+    model = keras.Model(pair, layers.Dense(1, use_bias=False)(layers.Concatenate()([pair, rest])))
+    model.set_weights([np.float32([[1], [-1]]), np.float32([[1], [0], [-1]])])
+    network, inputs = lab.load(model), np.float32([[5, 3]])
+    by_rule = {
+        rule: explainers.get("deeplift")(network, inputs, FIRST, rule=rule)[0] for rule in ("rescale", "reveal_cancel")
+    }
+    assert np.allclose(by_rule["rescale"], [0, 3], atol=1e-6)
+    assert np.allclose(by_rule["reveal_cancel"], [1.5, 1.5], atol=1e-6)
+
+
+def test_reveal_cancel_behind_dense_layers_leaves_convolutions(kinds):
+    network = kinds["convolutional"]
+    inputs, base = drawn(network), drawn(network, seed=1)
+    maps = {
+        rule: explainers.get("deeplift")(network, inputs, FIRST, baseline=base, rule=rule)
+        for rule in ("rescale", "reveal_cancel", "reveal_cancel_dense")
+    }
+    difference = routines.scores(network, inputs, FIRST) - routines.scores(network, base, FIRST)
+    for values in maps.values():
+        assert np.abs(sums(values) - difference).max() < 1e-4 * np.abs(difference).max()
+    assert np.abs(maps["rescale"] - maps["reveal_cancel"]).max() > 1e-4
+    assert np.abs(maps["reveal_cancel_dense"] - maps["reveal_cancel"]).max() > 1e-4
+
+
+def test_an_unknown_rule_of_deeplift_is_refused(kinds):
+    network = kinds["convolutional"]
+    with pytest.raises(Refused, match="rescale, reveal_cancel.*'reveal'.*reveal_cancel"):
+        explainers.get("deeplift")(network, drawn(network), FIRST, rule="reveal")
+
+
 def test_on_a_linear_network_differences_are_integrated_gradients():
     network = dense_network(activation=None)
     inputs = drawn(network)
