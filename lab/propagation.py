@@ -118,6 +118,8 @@ def pair_operations(operations, others):
     Raises:
         Refused: where they are not the same operations, as of a model that keeps tensors between its calls.
     """
+    # A graph makes the constant of an array once, whichever call asks first.
+    operations, others = ([op for op in side if op.type != "Const"] for side in (operations, others))
     if [op.type for op in operations] != [op.type for op in others]:
         raise Refused(
             "A reference goes the same way through a network as an input. Received: a network that does something else in its second call. Use integrated_gradients."

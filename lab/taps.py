@@ -226,6 +226,41 @@ class Folder:
         return outputs
 
 
+class GroupSplitter:
+    """Interceptor that writes grouped convolutions out, since Keras compiles them on CPUs as graphs that nobody can look into."""
+
+    def __call__(self, layer, call, args, kwargs):
+        if type(layer) not in _GROUPED or layer.groups == 1:
+            return call(*args, **kwargs)
+        outputs = _convolve_groups(layer, args[0])
+        if layer.use_bias:
+            first = layer.data_format == "channels_first"
+            outputs = outputs + keras.ops.reshape(layer.bias, [1, -1, *[1] * layer.rank] if first else [-1])
+        return outputs if layer.activation is None else layer.activation(outputs)
+
+
+_GROUPED = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
+
+
+def _convolve_groups(layer, inputs):
+    """The convolution of each group of channels with its own weights."""
+    padding, kernel = layer.padding, keras.ops.convert_to_tensor(layer.kernel)
+    if padding == "causal":
+        inputs, padding = keras.ops.pad(inputs, layer._compute_causal_padding()), "valid"
+    options = {
+        "strides": layer.strides,
+        "padding": padding,
+        "dilation_rate": layer.dilation_rate,
+        "data_format": layer.data_format,
+    }
+    axis = 1 if layer.data_format == "channels_first" else -1
+    if layer.groups == inputs.shape[axis] and layer.rank < 3 and len(set(layer.strides)) == 1:
+        shape = (*kernel.shape[:-2], layer.groups, layer.filters // layer.groups)
+        return keras.ops.depthwise_conv(inputs, keras.ops.reshape(kernel, shape), **options)
+    pairs = zip(keras.ops.split(inputs, layer.groups, axis), keras.ops.split(kernel, layer.groups, -1))
+    return keras.ops.concatenate([keras.ops.conv(part, weights, **options) for part, weights in pairs], axis)
+
+
 def _scale_last_axis(kernel, scale):
     return kernel * scale
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import lab
-from lab.environment import tf
 from lab.activation_rules import ruled_gradient
+from lab.environment import tf
 from tests import networks
 from tests.networks import distance
 
@@ -108,9 +108,7 @@ def test_what_the_inputs_choose_and_what_a_library_passes_back_stays_a_gradient(
 
     inputs = np.float32([[0.2, 0.7, 0.9, 0.1]])
     weights = np.float32([[1], [1], [-1], [1]])
-    model = keras.Sequential(
-        [keras.Input((4,)), Chosen(), keras.layers.ReLU(), keras.layers.Dense(1, use_bias=False)]
-    )
+    model = keras.Sequential([keras.Input((4,)), Chosen(), keras.layers.ReLU(), keras.layers.Dense(1, use_bias=False)])
     model.layers[-1].set_weights([weights])
     maps = lab.explain(networks.network(model), inputs, lab.logit(0), method="guided_backprop").maps
     assert np.array_equal(maps, [[3, 2, 0, 3]])
