@@ -17,6 +17,7 @@ from lab.environment import tf
 from lab.network import refuse_no_network
 from lab.objectives import OUTPUTS
 from lab.refusal import Refused
+from lab.registry import options as known_options
 from lab.targets import as_objective, captions
 from lab.words import as_html, strongest, words_of
 
@@ -117,6 +118,20 @@ class Explanation:
         options = baseline_options(self.network, settings)
         target = completeness_target(self.explainer, self.network, self.inputs, self.objective, options)
         return self.scores - target
+
+    @functools.cached_property
+    def conservation(self):
+        """How much relevance arrives at each layer that all of it goes through, computed when it is first asked for.
+
+        Returns:
+            dict of address to float32 [batch], the last layer first and "inputs" last; None for methods without relevance.
+        """
+        conserved = explainers.tag(self.explainer, "conserved")
+        if conserved is None:
+            return None
+        embedded, arrays = to_embeddings(self.network, self.inputs)
+        settings = {**known_options(self.explainer), **self.settings}
+        return conserved(embedded, arrays, self.objective, options_to_embeddings(self.network, settings))
 
     def __repr__(self):
         rows = [(str(row), caption) for row, caption in enumerate(self.captions[: displays.SHOWN])]

@@ -7,6 +7,7 @@ gradients. A rule gets an `Operation` and the multipliers of its outputs, and gi
 a library says is passed by, since the operations inside it have rules of their own.
 """
 
+import collections
 from dataclasses import dataclass
 
 from lab.environment import get_gradient_function, tf
@@ -157,6 +158,41 @@ def reached_names(operations, sources, owners, choices=False):
             elif op.type not in _MASKS and tensor.dtype == tf.bool:
                 conditions.add(tensor.name)
     return reached
+
+
+def bottlenecks(operations, sources, end):
+    """Tensors that every path from the sources to the end goes through.
+
+    Args:
+        operations: list of graph operations, in the order in which they were made.
+        sources: list of tensors.
+        end: tensor.
+
+    Returns:
+        list of their names, in order.
+    """
+    reached = reached_names(operations, sources, {}, choices=True)
+    needed = _leading_to(end, operations)
+    uses = collections.Counter(tensor.name for op in needed for tensor in op.inputs)
+    awaited = {source.name for source in sources if uses[source.name]}
+    names = [source.name for source in sources if awaited == {source.name}]
+    for op in needed:
+        uses.subtract(tensor.name for tensor in op.inputs)
+        awaited = {name for name in awaited if uses[name]}
+        made = {tensor.name for tensor in op.outputs if tensor.name in reached and uses[tensor.name]}
+        awaited |= made
+        names += [name for name in made if awaited == {name}]
+    return names
+
+
+def _leading_to(end, operations):
+    """The operations that a tensor is computed by, in order."""
+    wanted, needed = {end.name}, []
+    for op in reversed(operations):
+        if any(tensor.name in wanted for tensor in op.outputs):
+            wanted.update(tensor.name for tensor in op.inputs)
+            needed.append(op)
+    return needed[::-1]
 
 
 def _refuse_loop(op, owners):

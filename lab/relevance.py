@@ -12,7 +12,7 @@ from lab import routines
 from lab.composites import composite_of
 from lab.environment import tf
 from lab.kernels import DENSE, KERNELS, Kernel
-from lab.propagation import LINEAR, gradient_rule, pass_rule, propagate, reached_names, refuse_operation
+from lab.propagation import LINEAR, bottlenecks, gradient_rule, pass_rule, propagate, reached_names, refuse_operation
 from lab.refusal import Refused
 from lab.registry import nearest
 from lab.relevance_rules import FIRST_RULES, KERNEL_RULES, plain_rule, stabilize
@@ -62,13 +62,58 @@ def relevance(network, inputs, objective, composite, *, layers=(), channels=None
     return (values, read) if layers else values
 
 
-def _propagate(network, objective, composite, weights, inputs, numbers, reads, masks, start, bounds):
-    """Inside a trace: relevance of the inputs, and of what is read."""
+def conservation(network, inputs, objective, composite, *, start="score", bounds=None):
+    """How much relevance arrives at each layer that all of it goes through.
+
+    Args:
+        network: a `Network`.
+        inputs: arrays that it takes.
+        objective: an `Objective`.
+        composite: as of `relevance`.
+        start: as of `relevance`.
+        bounds: as of `relevance`.
+
+    Returns:
+        dict of address to float32 [batch], the sum of relevance there, in units of the score; the last layer first, and
+        "inputs" last.
+
+    Raises:
+        Refused: as `relevance`.
+    """
+    composite = composite_of(composite)
+    routines.refuse_integers(network)
+    (arrays, numbers), weights = routines.prepare(network, inputs, objective)
+    low, high = _bounds(network, arrays, composite, bounds)
+
+    def body(batched, weights):
+        inputs, low, high, numbers = batched
+        reads = [address for address in network.readable if address]
+        at_inputs, read = _propagate(
+            network, objective, composite, weights, inputs, numbers, reads, {}, start, (low, high), narrow=True
+        )
+        parts = [_sum_of_rows(leaf) for leaf in tf.nest.flatten(at_inputs)]
+        return {**{address: _sum_of_rows(values) for address, values in read.items()}, "inputs": sum(parts)}
+
+    key = ("conservation", objective.structure, composite, start)
+    sums = routines.run(network, key, body, (arrays, low, high, numbers), weights)
+    return {address: sums[address] for address in [*reversed(network.readable), "inputs"] if address in sums}
+
+
+def _sum_of_rows(values):
+    return tf.reduce_sum(tf.cast(values, tf.float32), list(range(1, len(values.shape))))
+
+
+def _propagate(network, objective, composite, weights, inputs, numbers, reads, masks, start, bounds, narrow=False):
+    """Inside a trace: relevance of the inputs, and of what is read; with `narrow` of layers alone that all relevance goes through."""
     scores, operations, owners, *activations = routines.trace_operations(
         network, objective, weights, inputs, numbers, reads=reads, exempt=_exempt(network, composite)
     )
     read = activations[0] if activations else {}
     leaves = [leaf for leaf in tf.nest.flatten(inputs) if leaf.dtype.is_floating]
+    if narrow:
+        names = bottlenecks(operations, leaves, scores)
+        read = {tensor.name: (address, tensor) for address, tensor in read.items() if tensor.name in names}
+        read = dict(read.values())
     first = _first_kernels(operations, leaves, owners) if composite.first else {}
     kept = {}
 

@@ -206,6 +206,7 @@ def compute_maps(job, _, session):
     about |= {name: getattr(explanation, name) for name in ("target", "layer", "head", "flags", "options")}
     about |= {"errors": explanation.error_words, "fits": _plain_fits(explanation)}
     about |= {"off_manifold": _off_manifold(session, explanation, arguments)}
+    about |= {"conservation": _mean_relevance(explanation)}
     about |= {
         "classes": part_classes(subject, part),
         "correct": None if subject.correct is None else subject.correct.tolist(),
@@ -255,6 +256,12 @@ def _plain_fits(explanation):
     """Which share of the score nearby a method's model explains: list of float, None where nothing is fitted; None for other methods."""
     fits = explanation.fits
     return None if fits is None else [float(fit) if np.isfinite(fit) else None for fit in fits]
+
+
+def _mean_relevance(explanation):
+    """The mean relevance at each layer that all of it goes through: list of (address, float); None for other methods."""
+    sums = explanation.conservation
+    return None if sums is None else [(address, float(values.mean())) for address, values in sums.items()]
 
 
 def _off_manifold(session, explanation, arguments):

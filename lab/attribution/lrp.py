@@ -5,11 +5,22 @@ from lab.attribution.options import as_float32
 from lab.composites import Composite
 from lab.embeddings import at_embeddings
 from lab.refusal import Refused
-from lab.relevance import relevance
+from lab.relevance import conservation, relevance
 from lab.relevance_rules import Rule
 
 
-@explainers.register
+def _bounds(low, high):
+    if (low is None) != (high is None):
+        raise Refused("z_box needs both low= and high=. Received: one of them. Give both, or none for pictures.")
+    return None if low is None else (low, high)
+
+
+def _conserved(network, inputs, objective, options):
+    bounds = _bounds(options["low"], options["high"])
+    return conservation(network, inputs, objective, options["composite"], bounds=bounds)
+
+
+@explainers.register(conserved=_conserved)
 @at_embeddings
 def lrp(network, inputs, objective, *, composite="epsilon_plus", low=None, high=None):
     """Layer-wise relevance propagation (Bach, Binder, Montavon, Klauschen, Mueller, Samek 2015, https://doi.org/10.1371/journal.pone.0130140).
@@ -29,16 +40,17 @@ def lrp(network, inputs, objective, *, composite="epsilon_plus", low=None, high=
     Raises:
         Refused: for an operation without a rule, named with its layer.
     """
-    if (low is None) != (high is None):
-        raise Refused("z_box needs both low= and high=. Received: one of them. Give both, or none for pictures.")
-    bounds = None if low is None else (low, high)
-    return as_float32(relevance(network, inputs, objective, composite, bounds=bounds))
+    return as_float32(relevance(network, inputs, objective, composite, bounds=_bounds(low, high)))
 
 
 EXCITATION = Composite(Rule("alpha_beta", 1.0, bias=False), Rule("alpha_beta", 1.0, bias=False))
 
 
-@explainers.register
+def _probability(network, inputs, objective, options):
+    return conservation(network, inputs, objective, EXCITATION, start="one")
+
+
+@explainers.register(conserved=_probability)
 @at_embeddings
 def excitation_backprop(network, inputs, objective):
     """Excitation backprop: the probability that a winner is drawn from each input (Zhang, Lin, Brandt, Shen, Sclaroff 2016, https://arxiv.org/abs/1608.00507).

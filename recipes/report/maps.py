@@ -62,7 +62,18 @@ def _method(about, seeds):
         "options": {name: value for name, value in about["options"].items() if name != "layer"},
         "seeds": seeds,
         "off_manifold": (about.get("off_manifold") or {}).get("words"),
+        "conservation": _changes(about.get("conservation") or []),
     }
+
+
+def _changes(sums):
+    """The layers at which relevance is lost or gained, from the score to the inputs, both ends among them: list of (address, float)."""
+    pairs = zip([(None, None), *sums], sums)
+    return [
+        (address, value)
+        for (_, before), (address, value) in pairs
+        if before is None or address == "inputs" or abs(value - before) > 0.01 * abs(sums[0][1])
+    ]
 
 
 def _matrix(agreement):

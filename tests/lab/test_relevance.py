@@ -9,8 +9,10 @@ import lab
 from lab import routines
 from lab.attribution import explainers
 from lab.composites import COMPOSITES, Composite
+from lab.environment import tf
+from lab.propagation import bottlenecks
 from lab.refusal import Refused
-from lab.relevance import relevance
+from lab.relevance import conservation, relevance
 from lab.relevance_rules import Rule
 
 rng = np.random.default_rng(0)
@@ -422,3 +424,46 @@ def test_rules_are_of_layers_and_channels_that_exist():
         Composite(dense=Rule("alpha_betta"))
     with pytest.raises(Refused, match="first layers"):
         Composite(first="z_bax")
+
+
+# Conservation -------------------------------------------------------------------------------------------------------------
+
+
+def test_relevance_by_layer_is_that_of_each_layer_alone(kinds):
+    """Layers beside which relevance has another way are left out."""
+    network = kinds["convolutional"]
+    inputs = drawn(network)
+    sums_by_layer = conservation(network, inputs, FIRST, "epsilon_plus")
+    gates = [path for path in network.tree if "global_average" in path or path.startswith("dense")]
+    assert not set(gates[:-1]).intersection(sums_by_layer)
+    names = [address for address in sums_by_layer if address != "inputs"]
+    at_inputs, read = relevance(network, inputs, FIRST, "epsilon_plus", layers=names)
+    assert len(names) > 4
+    for address in names:
+        assert np.allclose(sums(read[address]), sums_by_layer[address], atol=1e-6), address
+    assert np.allclose(sums(at_inputs), sums_by_layer["inputs"], atol=1e-6)
+
+
+def test_what_is_positive_and_has_no_bias_is_conserved_in_every_layer():
+    network = dense_network(bias=False)
+    inputs = np.abs(drawn(network))
+    record = lab.explain(network, inputs, FIRST, method="lrp", composite="z_plus")
+    for values in record.conservation.values():
+        assert np.allclose(values, record.scores, rtol=1e-4)
+    assert lab.explain(network, inputs, FIRST, method="gradient").conservation is None
+
+
+def test_a_bottleneck_is_what_every_path_goes_through():
+    def names(inputs):
+        graph = tf.compat.v1.get_default_graph()
+        one = tf.nn.relu(inputs, name="one")
+        left, right = tf.sin(one, name="left"), tf.cos(one, name="right")
+        tf.exp(left, name="unused")
+        both = tf.add(left, right, name="both")
+        end = tf.multiply(both, both, name="end")
+        operations = [op for op in graph.get_operations() if op.type != "Placeholder"]
+        names.read = bottlenecks(operations, [inputs], end)
+        return end
+
+    tf.function(names, autograph=False).get_concrete_function(tf.TensorSpec([2]))
+    assert [name.partition(":")[0] for name in names.read] == ["inputs", "one", "both"]
