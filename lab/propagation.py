@@ -179,9 +179,9 @@ def bottlenecks(operations, sources, end):
     for op in needed:
         uses.subtract(tensor.name for tensor in op.inputs)
         awaited = {name for name in awaited if uses[name]}
-        made = {tensor.name for tensor in op.outputs if tensor.name in reached and uses[tensor.name]}
-        awaited |= made
-        names += [name for name in made if awaited == {name}]
+        produced = {tensor.name for tensor in op.outputs if tensor.name in reached and uses[tensor.name]}
+        awaited |= produced
+        names += [name for name in produced if awaited == {name}]
     return names
 
 

@@ -356,8 +356,19 @@ def _without_padding(words, values):
 
 def _viewable(network, inputs):
     """Inputs as they are shown: images in 0..1, all else as it is."""
-    if kind_of(inputs) is not IMAGE:
-        return inputs
+    return as_picture(network, inputs) if kind_of(inputs) is IMAGE else inputs
+
+
+def as_picture(network, inputs):
+    """Images as they are shown.
+
+    Args:
+        network: a `Network`.
+        inputs: its images, as it takes them [batch, rows, columns, channels].
+
+    Returns:
+        float array in their shape, in 0..1.
+    """
     if network.preprocessing is not None:
         return np.clip(network.deprocess(inputs) / 255, 0, 1)
     low, high = inputs.min(), inputs.max()

@@ -1,20 +1,18 @@
 """Columns: what a table's columns do over all rows, and how its first rows got their scores, in the plots of `lab.sample_plots` and `lab.table_plots`."""
 
-import io
-
 import numpy as np
 from matplotlib import style
-from PIL import Image
 
 from lab.feature_means import feature_means
 from lab.record_plots import draw_dependence
 from lab.sample_plots import Sample, waterfall
 from lab.table_plots import Samples, bar, beeswarm
 from recipes.report.data_uri import png_uri
+from recipes.report.figures import plot_png
 from recipes.shards import SHOWN_MAPS
 
-# Rows with a waterfall, columns with a dependence plot, methods whose plots are all drawn, and dots per inch.
-ROWS, COLUMNS, METHODS, DPI = 3, 2, 4, 110
+# Rows with a waterfall, columns with a dependence plot, and methods whose plots are all drawn.
+ROWS, COLUMNS, METHODS = 3, 2, 4
 
 
 def collect_columns(recipe, store, done):
@@ -88,8 +86,5 @@ def _first_rows(about, arrays, inputs):
 
 
 def _figure(plot):
-    """A plot as a picture of the page, with a palette, a third of the size of RGB."""
-    buffer, small = io.BytesIO(), io.BytesIO()
-    plot.savefig(buffer, format="png", dpi=DPI)
-    Image.open(buffer).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
-    return {"image": png_uri(small.getvalue()), "alt": plot.alt}
+    """A plot as a picture of the page."""
+    return {"image": png_uri(plot_png(plot)), "alt": plot.alt}

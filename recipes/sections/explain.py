@@ -40,7 +40,8 @@ class Explain(TargetTable):
     """Maps of every image by every method, with options by method.
 
     With `only`, of the images that are answered wrong, or right. With `contrast`, of the predicted class against the true
-    one, and of both. With `shard`, a job explains so many of the images, which are not in the memory together.
+    one, and of both. With `shard`, a job explains so many of the images, which are not in the memory together. With `graph`,
+    relevance is followed through the channels of these layers, `width` of them from each.
     """
 
     methods: Methods = ["gradient", "gradcam"]
@@ -49,6 +50,8 @@ class Explain(TargetTable):
     only: Literal["wrong", "right", "all"] = "all"
     contrast: bool = False
     shard: int | None = Field(None, ge=1)
+    graph: list[str] = []
+    width: int = Field(3, ge=1)
 
     @model_validator(mode="after")
     def _refuse_contradictions(self):
@@ -60,8 +63,15 @@ class Explain(TargetTable):
             raise Refused(
                 f"contrast=True compares the scores of two classes, not of positions. Received: region={self.region!r}"
             )
+        if self.graph and self.shard:
+            raise Refused(
+                f"graph= follows relevance of a few inputs. Received: shard={self.shard}. Leave one of them out."
+            )
         return self
 
+
+# Inputs of which graphs are drawn, since each needs a pass for every node.
+MOST_GRAPHS = 12
 
 # Jobs ---------------------------------------------------------------------------------------------------------------------
 
@@ -86,6 +96,8 @@ def list_jobs(recipe, session):
     refuse_unknown_options(table)
     for layer in [table.layer] if isinstance(table.layer, str) else table.layer or []:
         session.network.check_positions(layer)
+    for layer in table.graph:
+        session.network.refuse_unknown(layer)
     parts = PARTS if table.contrast else (None,)
     selection = {"question": table.question, "only": table.only, "contrast": table.contrast}
     # Of photographs in shards, the first shard alone is looked at before the jobs are done.
@@ -100,7 +112,18 @@ def list_jobs(recipe, session):
         # The methods are checked all the same: what is misspelt is refused whatever the photographs are.
         return [photographs]
     needs = tuple(job.key for job in map_jobs)
-    return [photographs, *map_jobs, Job("agreement", "agreement", {"seed": recipe.seed}, needs, gathers=True)]
+    agreement = Job("agreement", "agreement", {"seed": recipe.seed}, needs, gathers=True)
+    return [photographs, *map_jobs, agreement, *_graph_jobs(table, selection, count, session)]
+
+
+def _graph_jobs(table, selection, count, session):
+    """The job that draws attribution graphs, where layers are named for them."""
+    if not table.graph:
+        return []
+    composite = table.options.get("lrp", {}).get("composite", "epsilon_plus")
+    arguments = {**selection, "layers": table.graph, "width": table.width, "composite": composite}
+    passes = min(count, MOST_GRAPHS) * (1 + table.width * len(table.graph))
+    return [Job("graph", "attribution graphs", arguments, passes=passes, reads=("model", session.sources.read))]
 
 
 def _map_job(table, method, part, shared, count, session):
@@ -149,6 +172,7 @@ def map_messages(jobs, store):
     whole = _load_whole(store)
     if whole:
         return _messages_of_shards(whole)
+    graphs = store.values("graph", "graphs.json") if store.exists("graph") else {"refused": None}
     faults = [f"{about['method']}  failed: {about['fault']}" for about in abouts if about["fault"]]
     refused = [f"{about['method']}  refused: {about['refused']}" for about in abouts if about["refused"]]
     flagged = [
@@ -157,6 +181,7 @@ def map_messages(jobs, store):
         for name, words in zip(about["names"], about.get("flags", ()))
         if words
     ]
+    refused += [f"attribution graph  refused: {graphs['refused']}"] if graphs["refused"] else []
     return [*faults, *refused, *off_manifold_sentences(abouts), *flagged]
 
 
@@ -313,6 +338,20 @@ def _show_maps(recipe, jobs, store):
     return maps and {"maps": maps, "heading": f"{maps['nouns'].capitalize()} and maps"}
 
 
+def _show_graphs(recipe, jobs, store):
+    """The attribution graphs, or None."""
+    from recipes.report.data_uri import file_uri
+
+    if not any(job.key == "graph" for job in jobs):
+        return None
+    about = store.values("graph", "graphs.json")
+    pictures = [
+        {"name": name, "image": file_uri(store.folder("graph") / f"graph-{row:03d}.png"), "target": graph["target"]}
+        for row, (name, graph) in enumerate(zip(about["names"], about["graphs"]))
+    ]
+    return {"graphs": {**about, "pictures": pictures}}
+
+
 # Command -----------------------------------------------------------------------------------------------------------------
 
 
@@ -323,7 +362,7 @@ def _show_maps(recipe, jobs, store):
         "Images": ("labels", "only", "most", "shard"),
         "Data": ("data_path", "table", "text", *DATA_DETAILS),
         "Target": ("contrast",),
-        "Method": ("method_options", "layer"),
+        "Method": ("method_options", "layer", "graph", "width"),
         "Decision": ("reasons", "row", "sheet"),
     },
     examples=(
@@ -400,6 +439,19 @@ def _show_maps(recipe, jobs, store):
     help="An option of a method, such as smoothgrad.samples=20. May be repeated.",
 )
 @click.option(
+    "--graph",
+    metavar="LAYERS",
+    help="Follow relevance from the score back through the strongest channels of these layers, separated by commas, and draw it, by lrp's composite.",
+)
+@click.option(
+    "--width",
+    type=click.IntRange(1),
+    default=3,
+    show_default=True,
+    metavar="N",
+    help="Channels that --graph follows from each channel.",
+)
+@click.option(
     "--reasons",
     is_flag=True,
     help="Write the reasons of the decision on one row of --table: those that stay when compared rows are drawn again. No maps are computed.",
@@ -418,6 +470,8 @@ def command(
     method,
     method_options,
     layer,
+    graph,
+    width,
     labels,
     data_path,
     table,
@@ -452,6 +506,7 @@ def command(
             next(iter(tables.values()))["most"] = most
     layers = split_names(layer or "")
     explain_table["layer"] = layers[0] if len(layers) == 1 else layers or None
+    explain_table |= {"graph": split_names(graph or ""), "width": width} if graph else {}
     launch_tables(context, "explain", options, {"explain": explain_table, **tables})
 
 
@@ -562,6 +617,7 @@ register(
             "sum of statistics": Deferred("recipes.shard_statistics:add"),
             "shown photographs": Deferred("recipes.shown:choose_photographs"),
             "shown maps": Deferred("recipes.shown:take_maps"),
+            "attribution graphs": Deferred("recipes.attribution_graphs:draw_graphs"),
         },
         many=False,
         refuse=_refuse_table,
@@ -573,6 +629,7 @@ register(
         pieces=(
             Piece("columns", "Columns over all rows", "columns.html", _show_columns, place=5),
             Piece("maps", "Photographs and maps", "photographs.html", _show_maps, place=10),
+            Piece("graphs", "Paths of relevance", "graphs.html", _show_graphs, place=12),
         ),
     )
 )

@@ -71,6 +71,23 @@ def test_a_refusal_is_told_and_costs_no_other_method(explained):
     assert code == 3 and "xrai  refused" in output and "Every method was refused" in error
 
 
+def test_relevance_is_followed_through_layers_and_its_sums_are_shown(explained):
+    words = ("--method", "lrp", "--graph", "first_relu,last", "--width", 2, "--option", "lrp.composite=z_plus")
+    code, _, error, report = explained(*words)
+    assert code == 0, error
+    graphs, text = store_of(report).values("graph", "graphs.json"), report.read_text()
+    assert graphs["composite"] == "z_plus" and len(graphs["graphs"]) == 2 == text.count('alt="Paths of relevance of')
+    for graph in graphs["graphs"]:
+        layers = [node["layer"] for node in graph["nodes"]]
+        assert layers.count("last") == 2 and 2 <= layers.count("first_relu") <= 4 and len(graph["edges"]) == 4
+    about = store_of(report).values("explain/lrp", "about.json")
+    assert [about["conservation"][-1][0]] == ["inputs"] and "relevance by layer" in text
+    code, _, error, _ = explained("--method", "lrp", "--graph", "conv9")
+    assert code == 2 and "Unknown layer. Received: 'conv9'" in error
+    code, _, error, _ = explained("--method", "lrp", "--graph", "first", "--shard", 1)
+    assert code == 2 and "graph" in error and "shard" in error
+
+
 def test_suspicious_maps_are_told(explained):
     code, output, _, report = explained("--method", "tests.recipes.external:broken,gradient", "--allow-code")
     assert code == 0 and "not finite" in output
