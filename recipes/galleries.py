@@ -28,6 +28,8 @@ THUMBNAIL = 96
 BOTTOM = 4
 # How many of the highest and lowest images a survey keeps of every unit.
 COUNT = 20
+# The composite by which relevance through units is ranked.
+RELEVANT = "epsilon_plus"
 
 
 def refuse_several_outputs(network, layer):
@@ -88,6 +90,12 @@ def survey(job, _, session):
         "links": _links(network, layer, units) if layer else {},
         "classes": _classes(session, layer, units) if layer and connections else {},
     }
+    if job.arguments.get("relevant"):
+        by_relevance = load_survey(session, layer, composite=RELEVANT)
+        chosen, places = by_relevance.top[units, :count], by_relevance.top_places[units, :count]
+        arrays["relevant"] = crop_windows(network, natural_images, layer, chosen, places, box)
+        arrays["relevant_scores"] = by_relevance.top_scores[units, :count]
+        about["relevant"] = _image_names(natural_images, chosen)
     return {"survey.npz": pack(arrays), "about.json": encode(about)}
 
 
@@ -95,12 +103,13 @@ def _image_names(natural_images, indices):
     return [[natural_images.names[index] for index in row] for row in indices]
 
 
-def load_survey(session, layer):
+def load_survey(session, layer, composite=None):
     """The survey of a layer over the run's natural images, from a cache that all runs share: `examples.Survey`.
 
     Args:
         session: `Session`.
         layer: the address of a layer; None: the logits.
+        composite: as of `examples.survey`.
 
     Returns:
         `examples.Survey`.
@@ -108,11 +117,13 @@ def load_survey(session, layer):
     network, natural_images, fit = session.network, session.natural_images, session.sources.images.fit
     # A survey depends on the network as it is built and fed, and not on its weights alone.
     layers = [(row.path, row.type, row.shape) for row in network.layers()]
-    parts = (network.fingerprint(), layers, network.preprocessing, session.natural_images_hash, layer, fit)
+    parts = (network.fingerprint(), layers, network.preprocessing, session.natural_images_hash, layer, fit, composite)
     depends_on = f"{parts}{examples.KEPT}{COUNT}{provenance.lab_hash()}"
 
     def compute():
-        return examples.survey(network, natural_images, layer=layer, count=COUNT, fit=fit).as_arrays()
+        return examples.survey(
+            network, natural_images, layer=layer, count=COUNT, fit=fit, composite=composite
+        ).as_arrays()
 
     arrays = session.surveys.get(hashlib.sha256(depends_on.encode()).hexdigest(), compute)
     return examples.Survey(**{**arrays, "count": int(arrays["count"])})

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from lab import routines
+from lab.relevance import relevance
+from lab.targets import as_objective
 
 # Scores of this many images, evenly chosen, are kept for histograms and percentiles; with fewer images, all of them.
 KEPT = 2048
@@ -48,10 +50,11 @@ class Survey:
         return {name: np.asarray(value) for name, value in vars(self).items()}
 
 
-def survey(network, data, *, layer=None, count=8, fit="crop", batch=64):
+def survey(network, data, *, layer=None, count=8, fit="crop", batch=64, composite=None):
     """Score every image once, and keep the extreme and some evenly spaced scores of each unit -> `Survey`.
 
-    Memory does not grow with the number of images, except for KEPT scores a unit.
+    Memory does not grow with the number of images, except for KEPT scores a unit. With a composite the scores are relevance
+    (RelMax; Achtibat et al. 2023, https://doi.org/10.1038/s42256-023-00711-8).
 
     Args:
         network: a `Network`.
@@ -60,15 +63,25 @@ def survey(network, data, *, layer=None, count=8, fit="crop", batch=64):
         count: images kept at each end.
         fit: "squash" or "crop", as of `Network.preprocess`.
         batch: images at a time.
+        composite: None, or as of `lab.relevance.relevance`: a unit's score is then the relevance that goes through it for the class
+            that the network answers with, summed over positions.
 
     Returns:
         `Survey`.
+
+    Raises:
+        Refused: with a composite for an operation without a rule.
     """
     step = max(1, -(-len(data) // KEPT))
     top, bottom, kept = None, None, []
     for start in range(0, len(data), batch):
         indices = np.arange(start, min(start + batch, len(data)))
-        scores, places = _unit_scores(network, data.images[start : start + batch], layer, fit)
+        inputs = network.preprocess(data.images[start : start + batch], fit=fit)
+        scores, places = (
+            _unit_scores(network, inputs, layer)
+            if composite is None
+            else _unit_relevance(network, inputs, layer, composite)
+        )
         top = merge_best(top, scores, places, indices, count)
         bottom = merge_best(bottom, -scores, places, indices, count)
         kept.append(scores[indices % step == 0])
@@ -84,13 +97,19 @@ def survey(network, data, *, layer=None, count=8, fit="crop", batch=64):
     )
 
 
-def _unit_scores(network, images, layer, fit):
+def _unit_scores(network, inputs, layer):
     """-> scores float32 [images, units], and the flat place of each unit's highest activation."""
-    inputs = network.preprocess(images, fit=fit)
     if layer is None:
         scores = routines.logits(network, inputs)
         return scores, np.zeros(scores.shape, "int32")
     return routines.peaks(network, inputs, layer)
+
+
+def _unit_relevance(network, inputs, layer, composite):
+    """-> relevance float32 [images, units] for each image's own class, and the flat place where it is highest."""
+    _, read = relevance(network, inputs, as_objective(network, inputs, "top"), composite, layers=[layer])
+    flat = read[layer].reshape(len(read[layer]), -1, read[layer].shape[-1])
+    return flat.sum(axis=1), flat.argmax(axis=1).astype("int32")
 
 
 def merge_best(before, scores, places, indices, count):

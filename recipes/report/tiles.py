@@ -171,6 +171,11 @@ def _natural_images(survey, unit):
     counts, edges = np.histogram(arrays["kept_scores"][place], BINS)
     return {
         "top": _strip(arrays["top"][place], arrays["top_scores"][place], about["top"][place]),
+        "relevant": (
+            _strip(arrays["relevant"][place], arrays["relevant_scores"][place], about["relevant"][place])
+            if "relevant" in about
+            else []
+        ),
         "bottom": _strip(arrays["bottom"][place], arrays["bottom_scores"][place], about["bottom"][place]),
         "strip": _strip(arrays["strip"][place], arrays["strip_scores"][place], ["5%", "25%", "50%", "75%", "95%"]),
         "histogram": {"counts": counts, "low": _round(edges[0]), "high": _round(edges[-1])},

@@ -38,6 +38,7 @@ class Gallery(Table):
     animate: bool = False
     natural: int = Field(8, ge=0, le=20)
     connections: bool = True
+    relevant: bool = False
     batch: int = Field(16, ge=1)
 
     @model_validator(mode="after")
@@ -49,6 +50,10 @@ class Gallery(Table):
         if self.spectrum == "images" and self.parameterization != "maco":
             raise Refused(
                 "spectrum is an option of the parameterization maco alone. Received: another parameterization"
+            )
+        if self.relevant and (self.logits or not self.natural):
+            raise Refused(
+                "relevant shows natural images in which relevance goes through the units of a layer. Received: a gallery of logits, or natural = 0"
             )
         if self.diversity and self.facets < 2:
             raise Refused("diversity needs facets of two or more. Received: facets = 1")
@@ -99,7 +104,8 @@ def _survey_jobs(number, gallery, layer, units, session):
     if not gallery.natural:
         return
     arguments = {"layer": layer, "units": units, "natural": gallery.natural, "connections": gallery.connections}
-    cost = len(session.natural_images) * (0.4 + 2 * gallery.connections)
+    arguments |= {"relevant": True} if gallery.relevant else {}
+    cost = len(session.natural_images) * (0.4 + 2 * gallery.connections + 3 * gallery.relevant)
     reads = ("model", "natural images")
     yield Job(f"survey/{_name(number, layer)}", "survey", arguments, passes=cost, reads=reads)
 
@@ -208,7 +214,7 @@ def _show_pictures(recipe, jobs, store):
 @click.command(
     "gallery",
     cls=PlainCommand,
-    headings={"Images": ("top_for",), "Pictures": ("all_layers", "layers", "size", "facets", "animate")},
+    headings={"Images": ("top_for", "relevant"), "Pictures": ("all_layers", "layers", "size", "facets", "animate")},
     examples=(
         ("lab gallery --layer conv2 --units 0-3 --steps 16 --model my.keras --input-range -1 1", "four units"),
         (
@@ -242,6 +248,11 @@ def _show_pictures(recipe, jobs, store):
     type=click.Path(),
     help="Folder of natural images to show beside the pictures, a file, a CSV list or a shard (.tar, .tfrecord). May be repeated.",
 )
+@click.option(
+    "--relevant",
+    is_flag=True,
+    help="Show also the natural images in which the most relevance goes through a unit, for what the network answers.",
+)
 @click.pass_context
 def command(
     context,
@@ -257,6 +268,7 @@ def command(
     animate,
     size,
     images,
+    relevant,
     **shared_options,
 ):
     """Draw what the units of a layer, of all layers, or classes, respond to most.
@@ -271,6 +283,7 @@ def command(
         "transforms": transforms,
         "facets": facets,
         "animate": animate,
+        "relevant": relevant,
     }
     gallery_table |= {"steps": steps} if steps else {}
     if not layer:

@@ -8,6 +8,7 @@ from PIL import Image
 import lab
 from lab import routines
 from lab.environment import tf
+from lab.relevance import relevance
 from lab.visualization import atlas, connections, examples
 from tests import networks
 from tests.networks import distance
@@ -50,6 +51,22 @@ def test_a_survey_finds_the_highest_and_lowest_in_any_batches(small, natural_ima
     strip, scores = survey.strip((0, 50, 100))
     assert np.array_equal(scores[:, 2], survey.top_scores[:, 0]) and (np.diff(scores, axis=1) >= 0).all()
     assert np.array_equal(means[strip[:, 2]].max(0) > 0, means.max(0) > 0)
+
+
+def test_a_survey_by_relevance_ranks_what_goes_through_a_unit_for_the_answer(small, natural_images):
+    survey = examples.survey(small, natural_images, layer="last", count=4, batch=5, composite="epsilon_plus")
+    inputs = small.preprocess(natural_images.images)
+    answers = routines.outputs(small, inputs)["logits"].argmax(1).tolist()
+    _, read = relevance(small, inputs, lab.logit(answers), "epsilon_plus", layers=["last"])
+    sums = read["last"].sum((1, 2))
+    for unit in range(sums.shape[1]):
+        order = np.argsort(-sums[:, unit], kind="stable")[:4]
+        assert distance(survey.top_scores[unit], sums[order, unit]) < 1e-5
+        assert list(survey.top_places[unit]) == [
+            int(read["last"][image, ..., unit].argmax()) for image in survey.top[unit]
+        ]
+    by_activation = examples.survey(small, natural_images, layer="last", count=4)
+    assert not np.array_equal(survey.top, by_activation.top)
 
 
 def test_many_images_keep_few_scores(small, natural_images, monkeypatch):

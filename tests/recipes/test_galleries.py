@@ -13,6 +13,7 @@ from PIL import Image
 
 import lab
 from lab.images import read
+from lab.visualization import examples
 from recipes import schema
 from recipes.callbacks import Gallery
 from recipes.errors import Gated
@@ -51,7 +52,7 @@ def more_of(report):
 
 def test_a_gallery_shows_what_stands_beside_its_pictures(command, stripes):
     code, output, _ = command(
-        "gallery", *stripes, "--layer", "units", "--units", "0-5", *LOOK, "--facets", 2, "--animate"
+        "gallery", *stripes, "--layer", "units", "--units", "0-5", *LOOK, "--facets", 2, "--animate", "--relevant"
     )
     report = pathlib.Path(output.strip())
     assert code == 0
@@ -69,6 +70,11 @@ def test_a_gallery_shows_what_stands_beside_its_pictures(command, stripes):
         lossless = read(report.parent / details["file"])
         assert lossless.shape == (32, 32, 3)
     network = lab.load(stripes[1], input_range=(-1, 1))
+    by_relevance = examples.survey(network, lab.folder(stripes[-1]), layer="units", composite="epsilon_plus")
+    for unit, row, scores in zip(units, by_relevance.top, by_relevance.top_scores):
+        relevant = more[unit["id"]]["relevant"]
+        assert [int(image["name"][:3]) for image in relevant] == row.tolist()
+        assert np.allclose([image["score"] for image in relevant], scores, rtol=1e-2)
     drawn = lab.maximize(network, lab.channel("units", range(6)), steps=80, seed=0, transforms="textbook", facets=2)
     assert np.array_equal(lossless, np.round(255 * drawn.images[10]).astype("uint8"))
     moving = Image.open(report.parent / "jobs" / "gallery" / "0-units" / "00000" / "00005.anim.png")
@@ -83,6 +89,8 @@ def test_all_layers_are_the_outputs_of_all_blocks(command, stripes):
     assert code == 0 and {layer: sum(unit["layer"] == layer for unit in units) for layer in expected} == expected
     code, _, error = command("gallery", *stripes, "--all-layers", "--layers", "zzz*", "--steps", 1)
     assert code == 2 and "pattern of block outputs" in error
+    code, _, error = command("gallery", *stripes, "--layer", "logits", "--units", "0-1", "--relevant")
+    assert code == 2 and "units of a layer" in error
     assert command("gallery", *stripes, "--steps", 1)[0] == 2
     assert command("gallery", *stripes, "--layer", "units", "--all-layers")[0] == 2
 
