@@ -1,5 +1,7 @@
 """Relevance and differences: completeness and conservation, each rule beside its slow formula, and what is refused."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -467,3 +469,16 @@ def test_a_bottleneck_is_what_every_path_goes_through():
 
     tf.function(names, autograph=False).get_concrete_function(tf.TensorSpec([2]))
     assert [name.partition(":")[0] for name in names.read] == ["inputs", "one", "both"]
+
+
+def test_shaps_deep_explainer_says_the_same_where_it_runs():
+    network = dense_network()
+    inputs, references = drawn(network, 3), drawn(network, 5, seed=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import shap
+
+        theirs = shap.DeepExplainer(network.model, references).shap_values(inputs, check_additivity=False)
+    assert np.allclose(
+        explainers.get("deep_shap")(network, inputs, FIRST, references=references), theirs[..., 0], atol=1e-5
+    )
