@@ -83,14 +83,23 @@ def _epsilon(kernel, rule, outputs):
     return kernel.back(kernel.weights, outputs * z / stabilize(z, rule.value))
 
 
-def _signed(kernel, outputs, raising, lowering, bias):
-    """Multipliers where x+ goes by some weights and x- by others, of relevance over their sum."""
+def _raised(kernel):
+    """What raises z: the sum of all x w above zero. The rest of z lowers it."""
+    rising, falling = _halves(kernel.weights)
     if _is_never_negative(kernel.x):
-        total = stabilize(kernel.with_bias(kernel.forward(kernel.x, raising), bias))
-        return kernel.back(raising, outputs / total)
-    positive, negative = tf.nn.relu(kernel.x), tf.minimum(kernel.x, 0)
-    total = kernel.forward(positive, raising) + kernel.forward(negative, lowering)
-    shares = outputs / stabilize(kernel.with_bias(total, bias))
+        return kernel.forward(kernel.x, rising)
+    return kernel.forward(tf.nn.relu(kernel.x), rising) + kernel.forward(tf.minimum(kernel.x, 0), falling)
+
+
+def _halves(values):
+    """What is above zero and what is below, zeros elsewhere: two tensors; None of None."""
+    return (None, None) if values is None else (tf.nn.relu(values), tf.minimum(values, 0))
+
+
+def _signed(kernel, shares, raising, lowering):
+    """Multipliers of shares where x above zero goes by some weights, and x below zero by others."""
+    if _is_never_negative(kernel.x):
+        return kernel.back(raising, shares)
     return tf.where(kernel.x > 0, kernel.back(raising, shares), kernel.back(lowering, shares))
 
 
@@ -107,29 +116,28 @@ def _relevance(kernel, outputs):
 
 
 def _alpha_beta(kernel, rule, outputs):
-    relevance = _relevance(kernel, outputs)
-    rising, falling = tf.nn.relu(kernel.weights), tf.minimum(kernel.weights, 0)
-    with_bias = kernel.bias is not None and rule.bias
-    values = _signed(kernel, rule.value * relevance, rising, falling, tf.nn.relu(kernel.bias) if with_bias else None)
+    relevance, raised = _relevance(kernel, outputs), _raised(kernel)
+    (rising, falling), biases = _halves(kernel.weights), _halves(kernel.bias if rule.bias else None)
+    shares = rule.value * relevance / stabilize(kernel.with_bias(raised, biases[0]))
+    values = _signed(kernel, shares, rising, falling)
     if rule.value == 1:
         return values
-    bias = tf.minimum(kernel.bias, 0) if with_bias else None
-    return values - _signed(kernel, (rule.value - 1) * relevance, falling, rising, bias)
+    shares = (rule.value - 1) * relevance / stabilize(kernel.with_bias(kernel.z - raised, biases[1]))
+    return values - _signed(kernel, shares, falling, rising)
 
 
 def _gamma(kernel, rule, outputs):
-    relevance = _relevance(kernel, outputs)
-    z = kernel.with_bias(kernel.z, kernel.bias)
-    rising = kernel.weights + rule.value * tf.nn.relu(kernel.weights)
-    falling = kernel.weights + rule.value * tf.minimum(kernel.weights, 0)
+    relevance, raised = _relevance(kernel, outputs), _raised(kernel)
+    is_above = kernel.with_bias(kernel.z, kernel.bias) > 0
+    rising, falling = (kernel.weights + rule.value * half for half in _halves(kernel.weights))
     biases = [
-        None if kernel.bias is None or not rule.bias else kernel.bias + rule.value * part
-        for part in ((None, None) if kernel.bias is None else (tf.nn.relu(kernel.bias), tf.minimum(kernel.bias, 0)))
+        None if half is None else kernel.bias + rule.value * half
+        for half in _halves(kernel.bias if rule.bias else None)
     ]
-    above = tf.cast(z > 0, z.dtype)
-    return _signed(kernel, relevance * above, rising, falling, biases[0]) + _signed(
-        kernel, relevance * (1 - above), falling, rising, biases[1]
-    )
+    parts = [kernel.z + rule.value * part for part in (raised, kernel.z - raised)]
+    above, below = (relevance / stabilize(kernel.with_bias(part, bias)) for part, bias in zip(parts, biases))
+    above, below = tf.where(is_above, above, tf.zeros_like(above)), tf.where(is_above, tf.zeros_like(below), below)
+    return _signed(kernel, above, rising, falling) + _signed(kernel, below, falling, rising)
 
 
 # Multipliers of inputs by multipliers of outputs.
