@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sanity.audit.attributions import attribute, exchange_roles
-from sanity.audit.effects import accumulated_effects, partial_dependence
+from sanity.audit.effects import accumulated_effects, hide_ends, partial_dependence
 from sanity.audit.factors import OTHERS, Factor, group_factors, spearman
 from sanity.audit.importance import affected_rows, decisive_share, loss_importance, partner_strata
 from sanity.audit.plausibility import neighbourhood
@@ -208,6 +208,16 @@ def test_accumulated_effects_are_those_of_the_slow_formula():
         heights.append(heights[-1] + np.mean(bent_of_two(ends[1]) - bent_of_two(ends[0])))
     np.testing.assert_allclose(np.diff(effect.effects), np.diff(heights), atol=1e-4)
     assert (effect.low <= effect.effects + 1e-9).all() and (effect.high >= effect.effects - 1e-9).all()
+
+
+def test_the_smallest_and_the_largest_value_of_a_row_are_hidden_and_those_of_many_rows_are_not():
+    values = worlds.gaussian(300, 2, 1).astype("float32")
+    effect = accumulated_effects(bent_of_two, values, 0, np.arange(300), seed=0)
+    cut = hide_ends(effect, values[:, 0])
+    assert cut.values.tolist() == effect.values[1:-1].tolist() and cut.high.tolist() == effect.high[1:-1].tolist()
+    values[:, 0] = np.arange(300) % 2
+    effect = accumulated_effects(bent_of_two, values, 0, np.arange(300), seed=0)
+    assert hide_ends(effect, values[:, 0]).values[[0, -1]].tolist() == [0, 1]
 
 
 def bent_of_two(x):
