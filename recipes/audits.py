@@ -397,6 +397,8 @@ def measure_check(job, inputs, session):
 def write_record(job, inputs, session):
     """What the audit measured in the order of the sources that ask for it: as JSON, and as a page to print or sign.
 
+    Beside both, what is wrong with the record, such as a word in the sheet that says more than an audit can.
+
     Args:
         job: `Job`. It needs the gathered rows, and the verdicts.
         inputs: `recipes.inputs.Inputs` with them.
@@ -407,7 +409,7 @@ def write_record(job, inputs, session):
     """
     from recipes.report.audited.record import render_record
     from sanity.audit.facts import subject_facts
-    from sanity.audit.record import record
+    from sanity.audit.record import lint_record, record
 
     families = inputs.values("verdicts", "verdicts.json").values()
     verdicts = [Verdict.from_dict(verdict) for family in families for verdict in family["verdicts"]]
@@ -415,4 +417,6 @@ def write_record(job, inputs, session):
     subject = session.build_once(key, lambda: load_subject(inputs, job, session))
     known = {"digest": session.hash_of("weights"), "layers": len(session.network.layers())}
     values = record(verdicts, subject_facts(subject, model=known), subject.sheet)
-    return {"record.json": encode(values), "record.html": render_record(values).encode("utf-8", "backslashreplace")}
+    problems = lint_record(values, subject.sheet)
+    page = render_record(values, problems).encode("utf-8", "backslashreplace")
+    return {"record.json": encode(values), "record.html": page, "problems.json": encode(problems)}

@@ -34,12 +34,13 @@ COUNTS = ("rows", "units", "n", "count", "cases")
 OUTCOMES = ("FAIL", "INVALID", "INCONCLUSIVE", "PASS")
 
 
-def collect_audit(families, about, jobs, store):
+def collect_audit(families, about, problems, jobs, store):
     """The audit of a run, for the page.
 
     Args:
         families: dict of family to dict, as in verdicts.json.
         about: dict, what is known of the rows, or None.
+        problems: list of str, what is wrong with the record.
         jobs: list of `Job` that are done.
         store: `Store` of the run.
 
@@ -66,6 +67,7 @@ def collect_audit(families, about, jobs, store):
         "sizes": [_size_words(name, about["sets"][name]) for name in SETS if name in about["sets"]],
         "alarm": 1 - (1 - about["alpha"]) ** count_tests([question["name"] for question in questions]),
         "record": "jobs/audit/record" if store.exists("audit/record") else "",
+        "problems": problems,
         "lacking": [(HEADINGS[name], about["lacking"][name]) for name in QUESTIONS if name in about["lacking"]],
         "sentences": _summary(questions, about),
     }

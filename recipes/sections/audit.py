@@ -103,8 +103,17 @@ def load_about(store):
     return store.values("audit/rows", "about.json") if store.exists("audit/rows") else None
 
 
+def load_problems(store):
+    """What is wrong with the record of an audit: list of str, empty where none was written.
+
+    Args:
+        store: `Store` of the run.
+    """
+    return store.values("audit/record", "problems.json") if store.exists("audit/record") else []
+
+
 def messages(jobs, store):
-    """What a reader has to know first: of the columns, and which questions were not asked.
+    """What a reader has to know first: of the columns, which questions were not asked, and what is wrong with the record.
 
     Args:
         jobs: list of `Job`, all of the run.
@@ -116,7 +125,8 @@ def messages(jobs, store):
     about = load_about(store)
     if about is None:
         return []
-    return [*about["notes"], *(f"not asked: {name}, which needs {words}" for name, words in about["lacking"].items())]
+    lacking = (f"not asked: {name}, which needs {words}" for name, words in about["lacking"].items())
+    return [*about["notes"], *lacking, *(f"the record must be mended: {line}" for line in load_problems(store))]
 
 
 def summarize(jobs, store):
@@ -148,7 +158,7 @@ def _show_audit(recipe, jobs, store):
     """The answers to all questions, or None."""
     from recipes.report.audit import collect_audit
 
-    return collect_audit(audit_families(store), load_about(store), jobs, store)
+    return collect_audit(audit_families(store), load_about(store), load_problems(store), jobs, store)
 
 
 # Command ------------------------------------------------------------------------------------------------------------------
