@@ -10,6 +10,7 @@ import pytest
 
 from lab.tables import header_of
 from recipes.cli import main
+from recipes.errors import Gated
 from recipes.gate import refuse_shortfall
 from recipes.runs import Run
 from recipes.sections import sections
@@ -373,4 +374,11 @@ def test_a_question_that_does_not_apply_passes_a_gate_beside_others():
     family = {"claim": "data", "controls": [], "blind": []}
     families = {"0-a": {**family, "verdicts": [row]}, "0-b": {**family, "verdicts": [other]}}
     refuse_shortfall(Run("", "", (), families), "fail")
+    with pytest.raises(Gated, match="the audit: no check applied"):
+        refuse_shortfall(Run("", "", (), {"0-b": families["0-b"]}), "fail")
+
+
+def test_a_gate_may_be_set_on_an_audit(command, files):
     assert sections.get("audit").judges(None)
+    code, _, error = command(*words_of(files, "many.csv"), *FAST, "--plan", "--fail-on", "fail")
+    assert code == 0, error

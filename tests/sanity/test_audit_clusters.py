@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import numpy as np
-import pytest
 from scipy import stats
 from sklearn.mixture import GaussianMixture
 
@@ -15,11 +14,6 @@ from sanity.checks.embedding_slices import embedding_slices
 from sanity.statistics import wilson_interval
 from sanity.verdict import judge
 from tests.audit_worlds import failures
-
-
-@pytest.fixture(autouse=True)
-def fewer_mixtures(monkeypatch):
-    monkeypatch.setattr(audited, "COUNTS", (1, 8, 11, 14))
 
 
 def p_of(subject, seed, draws=99):
