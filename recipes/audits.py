@@ -96,6 +96,7 @@ def _read_sets(session):
     table = session.sources.audit
     if table.dataset:
         frames, sheet = open_dataset(table.dataset)
+        sheet = sheet.without_protected() if table.no_protected else sheet
         signature = signature_of(session.network, sheet)
         return Sets(read_tables(frames, sheet, signature), signature, sheet)
     sheet = sheet_of(table)
@@ -117,7 +118,7 @@ def _are_csv(paths):
 
 
 def sheet_of(table):
-    """The sheet of an audit, with the column of labels that was named beside it.
+    """The sheet of an audit, with the column of labels that was named beside it, and without protected ones where it is so asked.
 
     Args:
         table: `recipes.audit_table.Audit`.
@@ -126,6 +127,7 @@ def sheet_of(table):
         `Sheet`.
     """
     sheet = open_sheet(table.sheet)
+    sheet = sheet.without_protected() if table.no_protected else sheet
     stated = sheet.one("label")
     if table.label is None or table.label == stated:
         return sheet

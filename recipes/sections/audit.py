@@ -169,7 +169,7 @@ def _show_audit(recipe, jobs, store):
     cls=PlainCommand,
     headings={
         "Data": ("test", "train", "current", "metadata"),
-        "Columns": ("sheet", "label"),
+        "Columns": ("sheet", "label", "no_protected"),
         "Text": ("vocabulary", "tokenizer"),
         "Questions": ("questions", "strict", "draws", "tries"),
     },
@@ -218,6 +218,11 @@ def _show_audit(recipe, jobs, store):
 )
 @click.option("--label", metavar="COLUMN", help="Column of the true classes or numbers, where no sheet says so.")
 @click.option(
+    "--no-protected",
+    is_flag=True,
+    help="Look at no protected column, so that nothing is asked of groups.  [default: they are read for questions about groups]",
+)
+@click.option(
     "--vocabulary", type=click.Path(), metavar="FILE", help="Words of a network that takes token ids, one a line."
 )
 @click.option("--tokenizer", type=click.Path(), metavar="FILE", help="The tokenizer.json of such a network.")
@@ -246,7 +251,7 @@ def command(context, test, questions, fail_on, baseline, **options):
     them, and with planted effects, so that the report says what would have been found.
     """
     names = ("train", "current", "metadata", "sheet", "label", "vocabulary", "tokenizer", "strict", "draws", "tries")
-    audit = {"test": test, **{name: options.pop(name) for name in names}}
+    audit = {"test": test, **{name: options.pop(name) for name in (*names, "no_protected")}}
     with plain_errors():
         audit["questions"] = split_names(questions or "")
     tables = {"audit": {name: value for name, value in audit.items() if value is not None}}

@@ -150,6 +150,22 @@ def test_a_protected_column_is_not_searched(command, files):
     assert families["0-slices"]["verdicts"] and "site" not in json.dumps(families["0-slices"])
 
 
+def test_without_protected_columns_nothing_is_read_or_asked_of_them(command, files):
+    words = ["--no-protected", "--draws", 99, "--tries", 4]
+    code, output, error = command(
+        *words_of(files, "worse.csv"), *words, "--questions", "failures,groups,record", "--quiet", "--json"
+    )
+    assert code == 0, error
+    folder = run_folder(output)
+    families = families_of(folder)
+    assert [verdict["finding"] for verdict in families["group_gaps"]] == ["NOT APPLICABLE"]
+    assert "site" not in json.dumps(families["slices"] + families["calibration"])
+    assert b"rows with site" not in (folder / "jobs/audit/record/record.json").read_bytes()
+    code, output, error = command(*words_of(files), *words, "--plan", "--json", "--quiet")
+    keys = [job["key"] for job in json.loads(output)["jobs"]]
+    assert code == 0 and "audit/checks/slices" in keys and "audit/checks/group_gaps" not in keys
+
+
 def test_questions_and_strict_change_what_is_asked_and_at_which_level(command, files):
     def about(*words):
         folder = run_folder(command(*words_of(files), *words, "--draws", 199, "--tries", 4, "--quiet", "--json")[1])
