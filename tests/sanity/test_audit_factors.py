@@ -148,21 +148,11 @@ def test_a_column_of_no_use_has_no_rise_and_p_is_never_zero():
     assert losses.rise[4] == 0 and losses.p[4] == 1 and losses.p.min() == 0.01
 
 
-def unit_world(seed, units=60, rows=5):
-    """Columns and labels of persons, which go together within a person and not beyond: the networks weights are of no use."""
-    rng = np.random.default_rng(seed)
-    persons = np.repeat(np.arange(units), rows)
-    values = rng.standard_normal((units, 4))[persons] + 0.2 * rng.standard_normal((units * rows, 4))
-    subject = worlds.subject_of(values, lambda x: x @ np.full(4, 0.7), seed=seed, units=persons)
-    labels = (rng.random(units) < 0.5)[persons].astype(int)
-    return dataclasses.replace(subject, test=dataclasses.replace(subject.test, labels=labels))
-
-
 def test_no_use_is_found_where_there_is_none_and_rows_taken_for_units_alarm():
     alarms = {"units": 0, "rows": 0}
     runs = 60
     for seed in range(runs):
-        subject = unit_world(seed)
+        subject = worlds.persons(seed)
         for name, units in (("units", subject.test.units), ("rows", np.arange(len(subject.test)))):
             rows = dataclasses.replace(subject.test, units=units)
             losses = loss_importance(subject.predict, rows, singles(4), seed=seed, draws=99)

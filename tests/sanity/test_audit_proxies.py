@@ -8,12 +8,11 @@ from scipy import stats
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from sanity.audit.decoding import Problem, areas_of, components, probe_auc
-from sanity.audit.legitimate import design, fit_odds, list_contrasts, odds_on_half
+from sanity.audit.decoding import areas_of, components, probe_auc
+from sanity.audit.legitimate import fit_odds, list_contrasts, odds_on_half
 from sanity.audit.rows import Column
 from sanity.audit.sheet import ColumnSheet
 from sanity.audit.swaps import (
-    Swap,
     donor_weights,
     influence_of_units,
     match_donors,
@@ -23,31 +22,11 @@ from sanity.audit.swaps import (
 )
 from sanity.checks.decodable import ENCODED, NOT_DECODABLE, decodable
 from sanity.checks.proxy_use import UNUSED, USED, proxy_use
-from sanity.statistics import exchange_p, wilson_interval
+from sanity.statistics import wilson_interval
 from sanity.verdict import judge
+from tests.audit_worlds.measures import decoded_p, is_above_chance, log_odds, swap_of
 from tests.audit_worlds.proxies import LEGITIMATE, NOISE, PROXY, world
 from tests.readability import longest
-
-
-def problem_of(subject, seed=0):
-    rows = subject.test
-    (contrast,), _ = list_contrasts(rows.protected[0])
-    return Problem(contrast, rows, design(rows, [LEGITIMATE]), seed=seed)
-
-
-def decoded_p(subject, seed=0, draws=39):
-    return exchange_p(problem_of(subject, seed).decode(draws).areas[None])[0]
-
-
-def swap_of(subject, seed=0):
-    rows = subject.test
-    (contrast,), _ = list_contrasts(rows.protected[0])
-    places = {PROXY: (1,), NOISE: (2,), "all of them": (1, 2)}
-    return Swap(contrast, rows, [LEGITIMATE], places, subject.predict, score, seed=seed)
-
-
-def score(logits):
-    return logits[:, 1] - logits[:, 0]
 
 
 def verdict_of(check, subject, **options):
@@ -90,7 +69,7 @@ def test_swaps_are_those_of_a_slow_loop():
     subject, rng = world(0, "used", 60), np.random.default_rng(0)
     inputs, members = subject.test.inputs, rng.integers(2, size=60).astype(float)
     donors = match_donors(rng.random(60), seed=0, donors=5)
-    scores = swapped_scores(subject.predict, inputs, (1,), donors, score)
+    scores = swapped_scores(subject.predict, inputs, (1,), donors, log_odds)
     differences = []
     for row in range(60):
         sides = {0: [], 1: []}
@@ -98,7 +77,7 @@ def test_swaps_are_those_of_a_slow_loop():
             assert donor != row
             swapped = inputs[row].copy()
             swapped[1] = inputs[donor, 1]
-            value = score(subject.predict(swapped[None]))[0]
+            value = log_odds(subject.predict(swapped[None]))[0]
             assert value == pytest.approx(scores[row, place], rel=1e-6)
             sides[members[donor]].append(value)
         if sides[0] and sides[1]:
@@ -175,13 +154,7 @@ def test_sentences_are_short_and_promise_nothing():
 def test_a_column_that_says_nothing_beyond_is_not_found_and_a_probe_above_chance_is():
     worlds = [world(seed, "none", 600) for seed in range(100)]
     alarms = [decoded_p(subject, seed) <= 0.05 for seed, subject in enumerate(worlds)]
-    naive = []
-    for subject in worlds[:40]:
-        problem = problem_of(subject)
-        held, members = problem.contrast.members[~problem.fitted], problem.contrast.members[None]
-        area = probe_auc(problem.plain, members, problem.fitted)[0]
-        spread = np.sqrt((len(held) + 1) / (12 * held.sum() * (len(held) - held.sum())))
-        naive.append(area > 0.5 + 1.645 * spread)
+    naive = [is_above_chance(subject) for subject in worlds[:40]]
     assert wilson_interval(sum(alarms), 100).low <= 0.05, np.mean(alarms)
     assert wilson_interval(sum(naive), 40).low > 0.5
 

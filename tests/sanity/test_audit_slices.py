@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from sanity.audit import slices as audited
 from sanity.audit.margin import BEYOND, NONE, TOO_FEW, UNCERTAIN, WITHIN, compare_with_margin, limit_finding, outcome_of
@@ -13,30 +12,11 @@ from sanity.checks.slices import slices
 from sanity.statistics import wilson_interval
 from sanity.verdict import judge
 from tests.audit_worlds import failures
+from tests.audit_worlds.measures import naive_slices_p, slices_p
 
 
 def verdict_of(subject, seed=0, **options):
     return judge(slices(subject, seed=seed, **{"draws": 99, **options}))[0]
-
-
-def p_of(subject, seed, draws=99):
-    """The smallest p alone, without copies."""
-    rows = subject.test
-    groups = audited.group_codes(rows)
-    errors = audited.searched_errors(rows, groups)
-    listed = audited.list_slices(rows)
-    return audited.search_slices(listed, errors, rows.units, groups, draws=draws, seed=seed).p.min()
-
-
-def naive_p(subject):
-    """Fisher's p of the slice with the most excess, on the rows that chose it."""
-    listed, errors = audited.list_slices(subject.test), subject.test.errors
-    holds = listed.masks(np.arange(len(listed)))
-    inside = holds @ errors
-    table = [inside, holds.sum(1) - inside, errors.sum() - inside, (~holds).sum(1) - errors.sum() + inside]
-    excess = table[0] / holds.sum(1) - table[2] / (~holds).sum(1)
-    best = (excess / np.sqrt(1 / holds.sum(1) + 1 / (~holds).sum(1))).argmax()
-    return stats.fisher_exact(np.array([row[best] for row in table]).reshape(2, 2), "greater").pvalue
 
 
 def test_planted_slice_is_named_and_beyond_the_margin():
@@ -57,19 +37,19 @@ def test_planted_slice_is_named_and_beyond_the_margin():
 
 def test_false_alarms_are_rare_and_naive_ones_are_not():
     worlds = [failures.table(seed, 500, columns=8) for seed in range(60)]
-    alarms = sum(p_of(world, seed) <= 0.05 for seed, world in enumerate(worlds))
+    alarms = sum(slices_p(world, seed) <= 0.05 for seed, world in enumerate(worlds))
     assert wilson_interval(alarms, 60).low <= 0.05 and alarms <= 8
-    assert wilson_interval(sum(naive_p(world) <= 0.05 for world in worlds[:20]), 20).low > 0.05
+    assert wilson_interval(sum(naive_slices_p(world) <= 0.05 for world in worlds[:20]), 20).low > 0.05
 
 
 def test_power_floor():
-    assert np.mean([p_of(failures.table(seed, 2000, effect=0.2), seed) <= 0.05 for seed in range(15)]) >= 0.7
+    assert np.mean([slices_p(failures.table(seed, 2000, effect=0.2), seed) <= 0.05 for seed in range(15)]) >= 0.7
 
 
 @pytest.mark.parametrize("persons", [0, 4])
 def test_a_hard_class_is_no_slice(persons):
     worlds = [failures.table(seed, 600, columns=8, hard=0.6, base=0.05, persons=persons) for seed in range(25)]
-    assert sum(p_of(world, seed) <= 0.05 for seed, world in enumerate(worlds)) <= 5
+    assert sum(slices_p(world, seed) <= 0.05 for seed, world in enumerate(worlds)) <= 5
     verdict = verdict_of(worlds[0])
     assert verdict.finding in (NONE, TOO_FEW), verdict.sentence
     without = [verdict_of(world, beyond="none", tries=2).p <= 0.05 for world in worlds[:8]]
@@ -79,8 +59,8 @@ def test_a_hard_class_is_no_slice(persons):
 def test_persons_are_exchanged_whole_and_hidden_ones_break_the_check():
     worlds = [failures.table(seed, 1000, columns=8, persons=4) for seed in range(20)]
     hidden = [failures.table(seed, 1000, columns=8, persons=4, named=False) for seed in range(20)]
-    assert sum(p_of(world, seed) <= 0.05 for seed, world in enumerate(worlds)) <= 4
-    assert wilson_interval(sum(p_of(world, seed) <= 0.05 for seed, world in enumerate(hidden)), 20).low > 0.05
+    assert sum(slices_p(world, seed) <= 0.05 for seed, world in enumerate(worlds)) <= 4
+    assert wilson_interval(sum(slices_p(world, seed) <= 0.05 for seed, world in enumerate(hidden)), 20).low > 0.05
     findings = [verdict_of(world).finding for world in hidden[:4]]
     assert findings.count("GATE FAILED") >= 3, findings
     assert all(verdict_of(world).finding != "GATE FAILED" for world in worlds[:3])
