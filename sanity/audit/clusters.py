@@ -12,7 +12,8 @@ from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
 from sanity.audit.components import principal_axes
-from sanity.audit.slices import ROWS, SHARE, UNITS, Predicates, Slices, list_conditions, search_slices
+from sanity.audit.search import search_slices
+from sanity.audit.slices import ROWS, SHARE, UNITS, Predicates, Slices, list_conditions
 from sanity.seeds import derive_seed
 
 # Principal components at most, rows of one, numbers of clusters that are tried, and rows that they are fitted to.

@@ -8,25 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from sanity.audit.copies import TRIES, Tries, list_copies, read_copies
+from sanity.audit.excess import error_interval, measured_excess
+from sanity.audit.exchange import Exchange, centred_errors, group_codes, searched_errors, unit_strata
 from sanity.audit.permutation import exchange_rows, rolled_rows
-from sanity.audit.slices import (
-    Exchange,
-    Search,
-    Slices,
-    centred_errors,
-    distinct_slices,
-    error_interval,
-    group_codes,
-    measured_excess,
-    rows_needed,
-    search_copies,
-    search_slices,
-    searched_errors,
-    shares_of,
-    shares_within,
-    unit_strata,
-    without_slices,
-)
+from sanity.audit.search import Search, distinct_slices, rows_needed, search_copies, search_slices, without_slices
+from sanity.audit.slices import Slices, shares_of, shares_within
 from sanity.seeds import derive_seed
 from sanity.statistics import Interval
 
@@ -129,7 +115,7 @@ def find_weak_slices(slices, rows, *, alpha, seed, draws, tries=TRIES, beyond="l
         seed: int.
         draws: int, exchanges of errors between units.
         tries: int, null copies, and planted ones of each size.
-        beyond: str, as of `sanity.audit.slices.group_codes`.
+        beyond: str, as of `sanity.audit.exchange.group_codes`.
 
     Returns:
         `WeakSlices`.

@@ -7,10 +7,12 @@ from sklearn.mixture import GaussianMixture
 from sanity.audit import calibration, clusters, slices
 from sanity.audit.decoding import Problem, probe_auc
 from sanity.audit.encoding import encode_inputs
+from sanity.audit.exchange import group_codes, searched_errors
 from sanity.audit.eyes import Eyes
 from sanity.audit.groups import list_groupings, list_metrics, measure_gaps
 from sanity.audit.legitimate import design, list_contrasts
 from sanity.audit.permutation import min_p
+from sanity.audit.search import search_slices
 from sanity.audit.swaps import Swap
 from sanity.statistics import exchange_p
 from tests.audit_worlds import proxies
@@ -30,9 +32,9 @@ def clusters_p(subject, seed, draws=99):
 
 
 def _search_p(listed, rows, seed, draws):
-    groups = slices.group_codes(rows)
-    errors = slices.searched_errors(rows, groups)
-    return slices.search_slices(listed, errors, rows.units, groups, draws=draws, seed=seed).p.min()
+    groups = group_codes(rows)
+    errors = searched_errors(rows, groups)
+    return search_slices(listed, errors, rows.units, groups, draws=draws, seed=seed).p.min()
 
 
 def naive_slices_p(subject):
