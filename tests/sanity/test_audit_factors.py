@@ -224,6 +224,13 @@ def test_partial_dependence_is_not_drawn_where_no_row_lies():
         assert partial_dependence(bent_of_two, inputs, 0, points, neighbours, seed=0).is_drawn == is_drawn
 
 
+def test_rows_that_others_are_compared_with_are_drawn_from_the_whole_file():
+    """Of a file that is sorted by a column the first rows would be all alike, and the last ones far off."""
+    values = np.sort(worlds.gaussian(9000, 2, 0), axis=0)
+    neighbours = neighbourhood(values, np.arange(9000), seed=0)
+    assert neighbours.is_plausible(values).mean() > 0.9
+
+
 def test_a_constant_column_has_no_effect():
     assert accumulated_effects(bent_of_two, np.ones((20, 2), "float32"), 0, np.arange(20), seed=0) is None
 
