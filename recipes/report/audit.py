@@ -78,11 +78,11 @@ def _size_words(name, size):
 
 
 def _question(name, cards):
-    shown = [card for card in cards if card["check"] in checks_of(name)]
+    answers = [card for card in cards if card["check"] in checks_of(name)]
     worst = next(
-        (outcome for outcome in OUTCOMES if any(card["outcome"] == outcome and card["judged"] for card in shown)), ""
+        (outcome for outcome in OUTCOMES if any(card["outcome"] == outcome and card["judged"] for card in answers)), ""
     )
-    return {"name": name, "heading": HEADINGS[name], "cards": shown, "outcome": worst}
+    return {"name": name, "heading": HEADINGS[name], "cards": answers, "outcome": worst}
 
 
 # Summary ------------------------------------------------------------------------------------------------------------------
@@ -93,14 +93,14 @@ def _summary(questions, about):
     cards = [(question["heading"], card) for question in questions for card in question["cards"]]
     decided = [pair for pair in cards if pair[1]["outcome"] in ("PASS", "FAIL")]
     still_open = [pair for pair in cards if pair not in decided and pair[1]["judged"]]
-    said, open_words = (_findings_in_words(pairs) for pairs in (decided, still_open))
+    decided_words, open_words = (_findings_in_words(pairs) for pairs in (decided, still_open))
     next_words = _joined([(f"{card['question']}: {card['remedy']}", card) for _, card in cards if card["remedy"]])
     level = f"{count_noun(len(questions), 'question')} had the level {about['alpha']:.3g} for each check."
     looked = [_sets_sentence(about), level, *(f"Note: {note}." for note in about["notes"])]
     open_words += [f"Not asked: {name}, which needs {words}." for name, words in about["lacking"].items()]
     return {
         "What was looked at": looked,
-        "What can be said": said,
+        "What can be said": decided_words,
         "What cannot be said": open_words,
         "Where to look next": next_words,
     }

@@ -36,39 +36,41 @@ def list_jobs(recipe, session):
 
     table = recipe.audit
     parts, plan = parts_of(session), plan_questions(table, session)
-    reads = ("model", "audit", *(["current"] if table.current else []))
-    answers = [
-        Job(
-            f"audit/answers/{name}-{start:08d}",
-            "audit answers",
-            {"set": name, "start": start, "stop": stop},
-            passes=(stop - start) / 3,
-            # Which columns are read is said by the sheet and by the rows to test.
-            reads=("model", "audit", *(["current"] if name == "current" and table.current else [])),
-        )
-        for name, start, stop in parts
-    ]
-    shared = {"alpha": plan["alpha"], "seed": recipe.seed}
-    plan_values = {name: plan[name] for name in ("questions", "lacking", "alpha")}
-    rows = Job(
-        "audit/rows",
-        "audit rows",
-        {**plan_values, "strict": table.strict, "parts": [list(part) for part in parts]},
-        tuple(job.key for job in answers),
-        reads=reads,
-    )
-    evidence = [
+    answers = [_answer_job(table, *part) for part in parts]
+    arguments = {name: plan[name] for name in ("questions", "lacking", "alpha")}
+    arguments |= {"strict": table.strict, "parts": [list(part) for part in parts]}
+    rows = Job("audit/rows", "audit rows", arguments, tuple(job.key for job in answers), reads=_reads(table.current))
+    return [*answers, rows, *_check_jobs(recipe, plan, rows)]
+
+
+def _reads(current):
+    """What a job takes of the session: the files, and where it sees them those of the later time: tuple of str."""
+    return ("model", "audit", *(["current"] if current else []))
+
+
+def _answer_job(table, name, start, stop):
+    """The job that asks the network about some rows of a set: `Job`."""
+    # Which columns are read is said by the sheet and by the rows to test.
+    reads = _reads(name == "current" and table.current)
+    arguments = {"set": name, "start": start, "stop": stop}
+    key = f"audit/answers/{name}-{start:08d}"
+    return Job(key, "audit answers", arguments, passes=(stop - start) / 3, reads=reads)
+
+
+def _check_jobs(recipe, plan, rows):
+    """The jobs that measure the evidence of each check: list of `Job`."""
+    shared = {"alpha": plan["alpha"], "seed": recipe.seed, "method": DATA}
+    return [
         Job(
             f"audit/checks/{check}",
             "evidence of data",
-            {**shared, "check": check, "method": DATA, "settings": settings},
+            {**shared, "check": check, "settings": settings},
             (rows.key,),
-            reads=reads,
+            reads=rows.reads,
             judged_in=f"0-{check}",
         )
         for check, settings in plan["checks"]
     ]
-    return [*answers, rows, *evidence]
 
 
 def _refuse_table(recipe):
