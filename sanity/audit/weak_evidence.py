@@ -19,11 +19,14 @@ def search_gates(subject, rows):
 
 
 def size_gate(slices, noun):
-    """Whether any group is large enough: `Gate`.
+    """Whether any group is large enough to be searched.
 
     Args:
         slices: `sanity.audit.slices.Slices`.
         noun: str, such as "clusters".
+
+    Returns:
+        `Gate`.
     """
     words = f"{len(slices):,} {noun} are large enough"
     return Gate(f"{noun.partition(' ')[0]} to search", "passed" if len(slices) else "failed", words)
