@@ -74,7 +74,8 @@ def test_persons_are_exchanged_whole_and_hidden_ones_break_the_check():
 def test_a_sorted_file_breaks_nothing(key):
     subject = failures.table(3, 4000, effect=0.25, columns=8)
     subject = replace(subject, test=subject.test.take(np.argsort(key(subject.test), kind="stable")))
-    assert verdict_of(subject).finding.startswith("WEAK SLICE"), verdict_of(subject).sentence
+    verdict = verdict_of(subject)
+    assert verdict.finding.startswith("WEAK SLICE"), verdict.sentence
 
 
 def test_a_regression_is_searched_in_deviations():
@@ -175,10 +176,11 @@ def test_same_seed_same_bytes_and_other_orders_same_verdict():
     assert all(first.samples[name].tobytes() == second.samples[name].tobytes() for name in first.samples)
     order = np.random.default_rng(0).permutation(2000)
     moved = replace(subject, test=subject.test.take(order))
-    assert verdict_of(moved).finding == verdict_of(subject).finding
+    verdict = verdict_of(subject)
+    assert verdict_of(moved).finding == verdict.finding
     values = {c.name: 1000 * c.values for c in subject.test.columns if not c.is_category}
     rescaled = verdict_of(replace(subject, test=subject.test.with_values(**values)))
-    assert (rescaled.finding, rescaled.effect) == (verdict_of(subject).finding, verdict_of(subject).effect)
+    assert (rescaled.finding, rescaled.effect) == (verdict.finding, verdict.effect)
 
 
 def test_beyond_confidence_is_silent_where_confidence_says_it():
