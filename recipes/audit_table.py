@@ -13,7 +13,7 @@ class Audit(Table):
 
     `dataset` is the name of a table that comes with an installed package, with its sheet, in the place of files.
 
-    With `strict` all checks share one level. `settings` are those of the checks that have them.
+    With `strict` all checks share one level. With `no_protected` no protected column is looked at. `settings` are those of the checks that have them.
     """
 
     test: str | None = None
@@ -25,6 +25,7 @@ class Audit(Table):
     label: str | None = None
     questions: list[str] = []
     strict: bool = False
+    no_protected: bool = False
     draws: int | None = Field(None, ge=99)
     tries: int | None = Field(None, ge=4)
     settings: dict[str, Any] = {}

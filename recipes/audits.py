@@ -96,6 +96,7 @@ def _read_sets(session):
     table = session.sources.audit
     if table.dataset:
         frames, sheet = open_dataset(table.dataset)
+        sheet = sheet.without_protected() if table.no_protected else sheet
         signature = signature_of(session.network, sheet)
         return Sets(read_tables(frames, sheet, signature), signature, sheet)
     sheet = sheet_of(table)
@@ -117,7 +118,7 @@ def _are_csv(paths):
 
 
 def sheet_of(table):
-    """The sheet of an audit, with the column of labels that was named beside it.
+    """The sheet of an audit, with the column of labels that was named beside it, and without protected ones where it is so asked.
 
     Args:
         table: `recipes.audit_table.Audit`.
@@ -126,6 +127,7 @@ def sheet_of(table):
         `Sheet`.
     """
     sheet = open_sheet(table.sheet)
+    sheet = sheet.without_protected() if table.no_protected else sheet
     stated = sheet.one("label")
     if table.label is None or table.label == stated:
         return sheet
@@ -397,6 +399,8 @@ def measure_check(job, inputs, session):
 def write_record(job, inputs, session):
     """What the audit measured in the order of the sources that ask for it: as JSON, and as a page to print or sign.
 
+    Beside both, what is wrong with the record, such as a word in the sheet that says more than an audit can.
+
     Args:
         job: `Job`. It needs the gathered rows, and the verdicts.
         inputs: `recipes.inputs.Inputs` with them.
@@ -407,7 +411,7 @@ def write_record(job, inputs, session):
     """
     from recipes.report.audited.record import render_record
     from sanity.audit.facts import subject_facts
-    from sanity.audit.record import record
+    from sanity.audit.record import lint_record, record
 
     families = inputs.values("verdicts", "verdicts.json").values()
     verdicts = [Verdict.from_dict(verdict) for family in families for verdict in family["verdicts"]]
@@ -415,4 +419,6 @@ def write_record(job, inputs, session):
     subject = session.build_once(key, lambda: load_subject(inputs, job, session))
     known = {"digest": session.hash_of("weights"), "layers": len(session.network.layers())}
     values = record(verdicts, subject_facts(subject, model=known), subject.sheet)
-    return {"record.json": encode(values), "record.html": render_record(values).encode("utf-8", "backslashreplace")}
+    problems = lint_record(values, subject.sheet)
+    page = render_record(values, problems).encode("utf-8", "backslashreplace")
+    return {"record.json": encode(values), "record.html": page, "problems.json": encode(problems)}

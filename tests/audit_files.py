@@ -5,10 +5,13 @@ import csv
 import keras
 import numpy as np
 import pandas as pd
+from PIL import Image
 from sklearn.datasets import load_breast_cancer
 
 from tests import own_data
 
+# Share of labels that are turned where errors are planted.
+TURNED = 0.4
 SHEET = """\
 title = "loans"
 rows_are_units = true
@@ -70,9 +73,9 @@ def write(folder):
     return folder
 
 
-def worse(frame, share=0.3):
-    """The frame with labels turned where the site is south, so that the network errs more there: `pandas.DataFrame`."""
-    turned = (frame["site"] == "south") & (np.random.default_rng(0).random(len(frame)) < share)
+def worse(frame, share=0.3, column="site", level="south"):
+    """The frame with labels turned where a column has a level, so that the network errs more there: `pandas.DataFrame`."""
+    turned = (frame[column] == level) & (np.random.default_rng(0).random(len(frame)) < share)
     other = frame["default"].map({"good": "bad", "bad": "good"})
     return frame.assign(default=frame["default"].where(~turned, other))
 
@@ -85,3 +88,147 @@ def many(count, seed=0):
     mean, spread = (loans(0)[list(own_data.WEIGHTS)].agg(word) for word in ("mean", "std"))
     score = ((drawn[list(own_data.WEIGHTS)] - mean) / spread) @ np.array(list(own_data.WEIGHTS.values()))
     return drawn.assign(default=np.where(score + rng.logistic(size=count) < 0, "good", "bad"))
+
+
+# All questions --------------------------------------------------------------------------------------------------------------
+
+APPLICATIONS = """\
+title = "applications"
+rows_are_units = true
+
+[decision]
+favourable = "good"
+
+[columns.mean_radius]
+roles = ["input", "legitimate"]
+[columns.worst_texture]
+roles = ["input"]
+[columns.area_error]
+roles = ["input"]
+[columns.site]
+roles = ["protected"]
+[columns.branch]
+roles = ["metadata"]
+[columns.default]
+roles = ["label"]
+levels = ["bad", "good"]
+"""
+
+
+def with_activations():
+    """The lender's network with its inputs, less their mean, in a layer before the output, by which it knows no more."""
+    frame = loans(0)[list(own_data.WEIGHTS)]
+    mean, spread = frame.mean().to_numpy(), frame.std().to_numpy()
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3), keras.layers.Dense(1, "sigmoid")])
+    weights = -np.array(list(own_data.WEIGHTS.values()))
+    model.layers[0].set_weights([np.diag(1 / spread), -mean / spread])
+    model.layers[1].set_weights([weights[:, None], np.zeros(1)])
+    return model
+
+
+def applications(count, seed=0):
+    """Rows whose site goes with a column that the network reads, and a branch that it errs in.
+
+    The rows of that branch are a cloud of their own, in which the score is the same.
+    """
+    frame, rng = many(count, seed), np.random.default_rng([seed, 1])
+    spread, texture = frame[list(own_data.WEIGHTS)].std(), frame["worst_texture"]
+    frame["branch"] = rng.choice(["city", "coast", "inland"], count)
+    is_inland = frame["branch"] == "inland"
+    frame["area_error"] += 6 * spread["area_error"] * is_inland
+    frame["mean_radius"] -= 2 * spread["mean_radius"] * is_inland
+    above = texture + spread["worst_texture"] * rng.normal(size=count) > texture.mean()
+    frame["site"] = np.where(above, "south", "north")
+    return worse(frame, 0.5, "branch", "inland")
+
+
+def write_applications(folder):
+    """A network and its audit of a table in which each check has something to find: files of a recipe.
+
+    Returns:
+        the path of the recipe.
+    """
+    with_activations().save(folder / "net.keras")
+    test, train, current = (applications(count, seed) for seed, count in enumerate((1500, 800, 800)))
+    current["mean_radius"] += 0.5 * current["mean_radius"].std()
+    current.loc[:39, "area_error"] *= 20
+    current = worse(current, 0.3, "branch", "city")
+    test.loc[:2, "branch"] = RARE
+    test.loc[3, "mean_radius"], test.loc[4, "worst_texture"] = EXACT
+    for name, frame in (("test", test), ("train", train), ("current", current)):
+        frame.to_csv(folder / f"{name}.csv", index=False)
+    (folder / "applications.toml").write_text(APPLICATIONS)
+    (folder / "audit.toml").write_text(RECIPE)
+    return folder / "audit.toml"
+
+
+# A level of three rows, and numbers of one row each, of which the second is the largest of its column.
+RARE, EXACT = "zyx-hamlet", (12.3456789, 61.7283945)
+RECIPE = """\
+name = "audit"
+[model]
+source = "net.keras"
+[audit]
+test = "test.csv"
+train = "train.csv"
+current = "current.csv"
+sheet = "applications.toml"
+draws = 199
+[audit.settings]
+budget = 1
+margin = 0.05
+"""
+
+
+# Other data -----------------------------------------------------------------------------------------------------------------
+
+
+def _turn(labels, members, other, seed=0):
+    """Labels of which some of the members have another one: list."""
+    turned = members & (np.random.default_rng(seed).random(len(labels)) < TURNED)
+    return [other[label] if is_turned else label for label, is_turned in zip(labels, turned)]
+
+
+def write_reviews(path, count=300):
+    """Texts with their moods, of which those of eight words or more are often wrong."""
+    texts = own_data.reviews(count)
+    moods = [("bad", "good")[number % 2] for number in range(count)]
+    is_long = np.array([len(text.split()) >= 8 for text in texts])
+    moods = _turn(moods, is_long, {"bad": "good", "good": "bad"})
+    pd.DataFrame({"number": range(count), "text": texts, "mood": moods}).to_csv(path, index=False)
+
+
+def write_beats(path, count=300):
+    """Series with their classes, of which those with much sway are often wrong."""
+    inputs, labels = own_data.series(count)
+    sways = np.random.default_rng(1).random(count) < 0.3
+    inputs[sways, :, 1] *= 8
+    np.savez(path, x=inputs, y=_turn(labels.tolist(), sways, {0: 1, 1: 0}), channels=["lead", "sway"])
+
+
+def write_pictures(folder, count=300):
+    """Reddish (1) and bluish (0) pictures in folders of their class, of which dark ones are often wrong; and their cameras.
+
+    Returns:
+        the path of the metadata, beside the folder.
+    """
+    rng, labels = np.random.default_rng(0), [number % 2 for number in range(count)]
+    is_dark = rng.random(count) < 0.3
+    rows = ["path,camera"]
+    for number, label in enumerate(_turn(labels, is_dark, {0: 1, 1: 0})):
+        pixels = rng.integers(0, 60, (8, 8, 3)) + np.where(is_dark[number], 0, 120)
+        pixels[..., 0 if labels[number] else 2] += 60
+        path = folder / str(label) / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels.astype("uint8")).save(path)
+        rows.append(f"{label}/{path.name},{'xy'[number % 3 == 0]}")
+    (folder.parent / "cameras.csv").write_text("\n".join(rows))
+    return folder.parent / "cameras.csv"
+
+
+def reds():
+    """A network of pictures: the mean of red less that of blue."""
+    layers = [keras.Input((8, 8, 3)), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2, "softmax")]
+    model = keras.Sequential(layers)
+    model.layers[-1].set_weights([np.array([[-8.0, 8], [0, 0], [8, -8]]), np.zeros(2)])
+    return model

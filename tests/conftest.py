@@ -1,4 +1,5 @@
 import pytest
+from threadpoolctl import threadpool_limits
 
 from lab.environment import on_gpu, tf
 from tests import networks
@@ -26,6 +27,13 @@ def pytest_collection_modifyitems(items):
         for item in items:
             if item.get_closest_marker("gpu"):
                 item.add_marker(pytest.mark.skip(reason="no GPU here"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def threads_of_audits(request):
+    """One thread for an audit's many small matrix products: those of several workers wait for each other."""
+    with threadpool_limits(1 if "audit" in request.path.name else None):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -87,11 +87,11 @@ def sentiment():
     return model
 
 
-def series():
+def series(count=24):
     """Series of two channels, of which the first has a bump up (1) or down (0), and their classes."""
     rng = np.random.default_rng(0)
-    labels = np.arange(24) % 2
-    inputs = rng.normal(0, 0.2, (24, 32, 2))
+    labels = np.arange(count) % 2
+    inputs = rng.normal(0, 0.2, (count, 32, 2))
     for row, label in enumerate(labels):
         place = rng.integers(4, 26)
         inputs[row, place : place + 4, 0] += 3 if label else -3

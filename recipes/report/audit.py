@@ -34,12 +34,13 @@ COUNTS = ("rows", "units", "n", "count", "cases")
 OUTCOMES = ("FAIL", "INVALID", "INCONCLUSIVE", "PASS")
 
 
-def collect_audit(families, about, jobs, store):
+def collect_audit(families, about, problems, jobs, store):
     """The audit of a run, for the page.
 
     Args:
         families: dict of family to dict, as in verdicts.json.
         about: dict, what is known of the rows, or None.
+        problems: list of str, what is wrong with the record.
         jobs: list of `Job` that are done.
         store: `Store` of the run.
 
@@ -66,6 +67,7 @@ def collect_audit(families, about, jobs, store):
         "sizes": [_size_words(name, about["sets"][name]) for name in SETS if name in about["sets"]],
         "alarm": 1 - (1 - about["alpha"]) ** count_tests([question["name"] for question in questions]),
         "record": "jobs/audit/record" if store.exists("audit/record") else "",
+        "problems": problems,
         "lacking": [(HEADINGS[name], about["lacking"][name]) for name in QUESTIONS if name in about["lacking"]],
         "sentences": _summary(questions, about),
     }
@@ -76,11 +78,11 @@ def _size_words(name, size):
 
 
 def _question(name, cards):
-    shown = [card for card in cards if card["check"] in checks_of(name)]
+    answers = [card for card in cards if card["check"] in checks_of(name)]
     worst = next(
-        (outcome for outcome in OUTCOMES if any(card["outcome"] == outcome and card["judged"] for card in shown)), ""
+        (outcome for outcome in OUTCOMES if any(card["outcome"] == outcome and card["judged"] for card in answers)), ""
     )
-    return {"name": name, "heading": HEADINGS[name], "cards": shown, "outcome": worst}
+    return {"name": name, "heading": HEADINGS[name], "cards": answers, "outcome": worst}
 
 
 # Summary ------------------------------------------------------------------------------------------------------------------
@@ -91,14 +93,14 @@ def _summary(questions, about):
     cards = [(question["heading"], card) for question in questions for card in question["cards"]]
     decided = [pair for pair in cards if pair[1]["outcome"] in ("PASS", "FAIL")]
     still_open = [pair for pair in cards if pair not in decided and pair[1]["judged"]]
-    said, open_words = (_findings_in_words(pairs) for pairs in (decided, still_open))
+    decided_words, open_words = (_findings_in_words(pairs) for pairs in (decided, still_open))
     next_words = _joined([(f"{card['question']}: {card['remedy']}", card) for _, card in cards if card["remedy"]])
     level = f"{count_noun(len(questions), 'question')} had the level {about['alpha']:.3g} for each check."
     looked = [_sets_sentence(about), level, *(f"Note: {note}." for note in about["notes"])]
     open_words += [f"Not asked: {name}, which needs {words}." for name, words in about["lacking"].items()]
     return {
         "What was looked at": looked,
-        "What can be said": said,
+        "What can be said": decided_words,
         "What cannot be said": open_words,
         "Where to look next": next_words,
     }

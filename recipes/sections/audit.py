@@ -36,39 +36,41 @@ def list_jobs(recipe, session):
 
     table = recipe.audit
     parts, plan = parts_of(session), plan_questions(table, session)
-    reads = ("model", "audit", *(["current"] if table.current else []))
-    answers = [
-        Job(
-            f"audit/answers/{name}-{start:08d}",
-            "audit answers",
-            {"set": name, "start": start, "stop": stop},
-            passes=(stop - start) / 3,
-            # Which columns are read is said by the sheet and by the rows to test.
-            reads=("model", "audit", *(["current"] if name == "current" and table.current else [])),
-        )
-        for name, start, stop in parts
-    ]
-    shared = {"alpha": plan["alpha"], "seed": recipe.seed}
-    plan_values = {name: plan[name] for name in ("questions", "lacking", "alpha")}
-    rows = Job(
-        "audit/rows",
-        "audit rows",
-        {**plan_values, "strict": table.strict, "parts": [list(part) for part in parts]},
-        tuple(job.key for job in answers),
-        reads=reads,
-    )
-    evidence = [
+    answers = [_answer_job(table, *part) for part in parts]
+    arguments = {name: plan[name] for name in ("questions", "lacking", "alpha")}
+    arguments |= {"strict": table.strict, "parts": [list(part) for part in parts]}
+    rows = Job("audit/rows", "audit rows", arguments, tuple(job.key for job in answers), reads=_reads(table.current))
+    return [*answers, rows, *_check_jobs(recipe, plan, rows)]
+
+
+def _reads(current):
+    """What a job takes of the session: the files, and where it sees them those of the later time: tuple of str."""
+    return ("model", "audit", *(["current"] if current else []))
+
+
+def _answer_job(table, name, start, stop):
+    """The job that asks the network about some rows of a set: `Job`."""
+    # Which columns are read is said by the sheet and by the rows to test.
+    reads = _reads(name == "current" and table.current)
+    arguments = {"set": name, "start": start, "stop": stop}
+    key = f"audit/answers/{name}-{start:08d}"
+    return Job(key, "audit answers", arguments, passes=(stop - start) / 3, reads=reads)
+
+
+def _check_jobs(recipe, plan, rows):
+    """The jobs that measure the evidence of each check: list of `Job`."""
+    shared = {"alpha": plan["alpha"], "seed": recipe.seed, "method": DATA}
+    return [
         Job(
             f"audit/checks/{check}",
             "evidence of data",
-            {**shared, "check": check, "method": DATA, "settings": settings},
+            {**shared, "check": check, "settings": settings},
             (rows.key,),
-            reads=reads,
+            reads=rows.reads,
             judged_in=f"0-{check}",
         )
         for check, settings in plan["checks"]
     ]
-    return [*answers, rows, *evidence]
 
 
 def _refuse_table(recipe):
@@ -103,8 +105,17 @@ def load_about(store):
     return store.values("audit/rows", "about.json") if store.exists("audit/rows") else None
 
 
+def load_problems(store):
+    """What is wrong with the record of an audit: list of str, empty where none was written.
+
+    Args:
+        store: `Store` of the run.
+    """
+    return store.values("audit/record", "problems.json") if store.exists("audit/record") else []
+
+
 def messages(jobs, store):
-    """What a reader has to know first: of the columns, and which questions were not asked.
+    """What a reader has to know first: of the columns, which questions were not asked, and what is wrong with the record.
 
     Args:
         jobs: list of `Job`, all of the run.
@@ -116,7 +127,8 @@ def messages(jobs, store):
     about = load_about(store)
     if about is None:
         return []
-    return [*about["notes"], *(f"not asked: {name}, which needs {words}" for name, words in about["lacking"].items())]
+    lacking = (f"not asked: {name}, which needs {words}" for name, words in about["lacking"].items())
+    return [*about["notes"], *lacking, *(f"the record must be mended: {line}" for line in load_problems(store))]
 
 
 def summarize(jobs, store):
@@ -148,7 +160,7 @@ def _show_audit(recipe, jobs, store):
     """The answers to all questions, or None."""
     from recipes.report.audit import collect_audit
 
-    return collect_audit(audit_families(store), load_about(store), jobs, store)
+    return collect_audit(audit_families(store), load_about(store), load_problems(store), jobs, store)
 
 
 # Command ------------------------------------------------------------------------------------------------------------------
@@ -159,7 +171,7 @@ def _show_audit(recipe, jobs, store):
     cls=PlainCommand,
     headings={
         "Data": ("test", "train", "current", "metadata"),
-        "Columns": ("sheet", "label"),
+        "Columns": ("sheet", "label", "no_protected"),
         "Text": ("vocabulary", "tokenizer"),
         "Questions": ("questions", "strict", "draws", "tries"),
     },
@@ -208,6 +220,11 @@ def _show_audit(recipe, jobs, store):
 )
 @click.option("--label", metavar="COLUMN", help="Column of the true classes or numbers, where no sheet says so.")
 @click.option(
+    "--no-protected",
+    is_flag=True,
+    help="Look at no protected column, so that nothing is asked of groups.  [default: they are read for questions about groups]",
+)
+@click.option(
     "--vocabulary", type=click.Path(), metavar="FILE", help="Words of a network that takes token ids, one a line."
 )
 @click.option("--tokenizer", type=click.Path(), metavar="FILE", help="The tokenizer.json of such a network.")
@@ -236,7 +253,7 @@ def command(context, test, questions, fail_on, baseline, **options):
     them, and with planted effects, so that the report says what would have been found.
     """
     names = ("train", "current", "metadata", "sheet", "label", "vocabulary", "tokenizer", "strict", "draws", "tries")
-    audit = {"test": test, **{name: options.pop(name) for name in names}}
+    audit = {"test": test, **{name: options.pop(name) for name in (*names, "no_protected")}}
     with plain_errors():
         audit["questions"] = split_names(questions or "")
     tables = {"audit": {name: value for name, value in audit.items() if value is not None}}

@@ -4,12 +4,16 @@ Domino (Eyuboglu et al. 2022, https://arxiv.org/abs/2203.14960) assigns rows by 
 belong to a cluster because it is an error. Here neither is known, so that errors may be exchanged over clusters as over slices.
 """
 
+import warnings
+
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
 from sanity.audit.components import principal_axes
-from sanity.audit.slices import ROWS, SHARE, UNITS, Predicates, Slices, list_conditions, search_slices
+from sanity.audit.search import search_slices
+from sanity.audit.slices import ROWS, SHARE, UNITS, Predicates, Slices, list_conditions
 from sanity.seeds import derive_seed
 
 # Principal components at most, rows of one, numbers of clusters that are tried, and rows that they are fitted to.
@@ -36,7 +40,9 @@ def fit_clusters(rows, *, seed):
     fitted = components
     if len(rows) > MOST:
         fitted = components[np.random.default_rng(derive_seed(seed, "rows")).choice(len(rows), MOST, replace=False)]
-    with threadpool_limits(1):
+    with threadpool_limits(1), warnings.catch_warnings():
+        # Of fewer distinct rows than clusters. BIC takes another number.
+        warnings.simplefilter("ignore", ConvergenceWarning)
         mixtures = [_fit(fitted, count, seed) for count in COUNTS if count * ROWS <= len(rows)]
         best = mixtures[int(np.argmin([mixture.bic(fitted) for mixture in mixtures]))]
         members = best.predict(components)

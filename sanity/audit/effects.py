@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sanity.audit.small_counts import FEWEST
 from sanity.seeds import derive_seed
 
 # Bins of a column, bootstrap samples of units, rows of a partial dependence, and the share of its points that may lie far off.
@@ -62,6 +63,21 @@ def accumulated_effects(score, inputs, place, units, *, seed, bins=BINS, level=0
     effects = _accumulate(weights @ sums, weights @ counts)
     low, high = np.quantile(effects[1:], [(1 - level) / 2, (1 + level) / 2], axis=0)
     return Effect(edges.astype("float64"), effects[0], low, high)
+
+
+def hide_ends(effect, column):
+    """The effect without a smallest and a largest value that fewer than ten rows have: they would tell cells of these rows.
+
+    Args:
+        effect: `Effect`.
+        column: float [rows].
+
+    Returns:
+        `Effect`.
+    """
+    start = int((column <= effect.values[0]).sum() < FEWEST)
+    stop = len(effect.values) - int((column >= effect.values[-1]).sum() < FEWEST)
+    return Effect(*(part[start:stop] for part in (effect.values, effect.effects, effect.low, effect.high)))
 
 
 def _with(inputs, place, values, score):

@@ -12,11 +12,14 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+from threadpoolctl import threadpool_limits
 
 from sanity.audit.permutation import unit_folds
 from sanity.seeds import derive_seed
 
 FOLDS, BUDGET = 5, 4
+# Training rows from which on several threads are worth their while.
+MANY = 20_000
 # A probability below this counts as this, so that one certain mistake does not outweigh all rows.
 LOWEST = 1e-6
 # Inner points at which the slope of an additive model may change.
@@ -171,7 +174,8 @@ def train_ladder(train, test, *, seed, budget=BUDGET, names=None):
     plain, hinged = Encoder(train), Encoder(train, hinged=True)
     folds = unit_folds(train.units, FOLDS, seed=derive_seed(seed, "folds"))
     data = _Data(train, test, folds, derive_seed(seed, "trained"))
-    with warnings.catch_warnings():
+    # Threads that wait for each other on a busy machine make a second of work on few rows a minute.
+    with threadpool_limits(1 if len(train) < MANY else None), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.filterwarnings("ignore", "Missing values detected")  # Of plots that are not drawn here.
         return [_train(name, data, plain, hinged, budget) for name in names or rung_names(test)]

@@ -4,12 +4,14 @@ A small p says that something is there, and not that it is large. A finding rest
 interval lies within the margin and an effect of the margin's size would have been found.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from sanity.audit.copies import would_find
 from sanity.evidence import Evidence
 from sanity.ruling import Ruling, rules
-from sanity.statistics import Interval, without_interval
+from sanity.statistics import Interval
 
 BEYOND, UNCERTAIN, WITHIN = "BEYOND THE MARGIN", "OF UNCERTAIN SIZE", "WITHIN THE MARGIN"
 NONE, TOO_FEW = "NONE ABOVE THE MARGIN", "NOT ENOUGH DATA"
@@ -142,16 +144,32 @@ def _ruling(evidence, noun):
         evidence.samples["planted"],
         units,
     )
+    ruling = evidence_ruling(evidence, outcome_of(finding, units), finding, remedy=remedy(finding, evidence))
+    return replace(ruling, finding=margin_finding(noun, finding))
+
+
+def evidence_ruling(evidence, outcome, finding, *, remedy=""):
+    """The ruling of a finding, with the effect, the p and the clause that the evidence holds.
+
+    Args:
+        evidence: `Evidence` with a sample effect, float [3], and one p, float [1], where p decided; its setting why is a dict of
+            finding to clause.
+        outcome: str.
+        finding: str.
+        remedy: str.
+
+    Returns:
+        `Ruling`.
+    """
+    samples, settings = evidence.samples, evidence.settings
     return Ruling(
-        outcome_of(finding, units),
-        margin_finding(noun, finding),
-        effect,
-        without_interval(),
-        without_interval(),
-        p=p,
+        outcome,
+        finding,
+        Interval(*map(float, samples["effect"])),
+        p=float(samples["p"][0]) if "p" in samples else None,
         why=settings["why"].get(finding, ""),
         also=tuple(settings.get("also", ())),
-        remedy=remedy(finding, evidence),
+        remedy=remedy,
     )
 
 

@@ -60,23 +60,58 @@ def neighbour_distances(reference, units, others, *, seed):
     Returns:
         `Distances`.
     """
+    searched, held_out = split_rows(units, MOST_ROWS, seed=seed)
+    index = fifth_neighbours(reference[searched])
+    return Distances(furthest(index, reference[held_out]), furthest(index, others), held_out)
+
+
+def split_rows(units, most, *, seed):
+    """Rows of two halves of the units, drawn where there are very many.
+
+    Args:
+        units: int [rows], kept whole in the halves.
+        most: int, rows of a half.
+        seed: int.
+
+    Returns:
+        two of bool [rows].
+    """
     first = halves(units, seed=seed)
-    searched, held_out = (_some(half, seed) for half in (first, ~first))
-    index = NearestNeighbors(n_neighbors=min(NEIGHBOUR, int(searched.sum()))).fit(reference[searched])
-    return Distances(_furthest(index, reference[held_out]), _furthest(index, others), held_out)
+    return _draw_rows(first, most, seed), _draw_rows(~first, most, seed)
 
 
-def _some(rows, seed):
-    """The rows of a mask, or as many as are searched: bool [rows]."""
+def _draw_rows(rows, most, seed):
+    """The rows of a mask, or as many as are looked at, drawn: bool [rows]."""
     places = np.flatnonzero(rows)
-    if len(places) <= MOST_ROWS:
+    if len(places) <= most:
         return rows
     kept = np.zeros(len(rows), bool)
-    kept[np.random.default_rng(seed).choice(places, MOST_ROWS, replace=False)] = True
+    kept[np.random.default_rng(seed).choice(places, most, replace=False)] = True
     return kept
 
 
-def _furthest(index, rows):
+def fifth_neighbours(rows):
+    """An index of rows for distances to the fifth of them.
+
+    Args:
+        rows: float [rows, columns].
+
+    Returns:
+        `sklearn.neighbors.NearestNeighbors`; of fewer than five rows the last of them counts.
+    """
+    return NearestNeighbors(n_neighbors=min(NEIGHBOUR, len(rows))).fit(rows)
+
+
+def furthest(index, rows):
+    """The distance of rows to the furthest neighbour that an index counts.
+
+    Args:
+        index: `NearestNeighbors`, as of `fifth_neighbours`.
+        rows: float [rows, columns].
+
+    Returns:
+        float64 [rows].
+    """
     return index.kneighbors(rows)[0][:, -1].astype("float64") if len(rows) else np.zeros(0)
 
 

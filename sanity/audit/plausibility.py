@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import cKDTree
+from sklearn.neighbors import NearestNeighbors
 
-from sanity.audit.permutation import halves
+from sanity.audit.neighbours import fifth_neighbours, furthest, split_rows
 
-# The neighbour whose distance counts, the share of real rows that are called plausible, and rows at most.
-NEIGHBOUR, REAL, MOST = 5, 0.95, 2000
+# The share of real rows that are called plausible, and rows of each half at most.
+REAL, MOST = 0.95, 2000
 
 
 @dataclass(frozen=True)
@@ -16,12 +16,12 @@ class Neighbourhood:
     """Rows that others are compared with.
 
     Args:
-        tree: `scipy.spatial.cKDTree` of scaled rows.
+        index: `sklearn.neighbors.NearestNeighbors` of scaled rows.
         scale: float64 [inputs], deviations.
         limit: float, the distance within which .95 of held-out rows have their fifth neighbour.
     """
 
-    tree: cKDTree
+    index: NearestNeighbors
     scale: np.ndarray
     limit: float
 
@@ -34,7 +34,7 @@ class Neighbourhood:
         Returns:
             float64 [rows].
         """
-        return _fifth(self.tree, np.nan_to_num(inputs / self.scale))
+        return furthest(self.index, np.nan_to_num(inputs / self.scale))
 
     def is_plausible(self, inputs):
         """Whether rows lie no farther than real ones do: bool [rows]."""
@@ -55,11 +55,7 @@ def neighbourhood(inputs, units, *, seed):
     inputs = np.asarray(inputs, "float64")
     deviation = np.nanstd(inputs, axis=0)
     scale = np.where(deviation > 0, deviation, 1.0)
-    first = halves(units, seed=seed)
-    sides = [np.nan_to_num(inputs[side][:MOST] / scale) for side in (first, ~first)]
-    tree = cKDTree(sides[0] if len(sides[0]) else sides[1])
-    return Neighbourhood(tree, scale, float(np.quantile(_fifth(tree, sides[1]), REAL)))
-
-
-def _fifth(tree, points):
-    return tree.query(points, k=[min(NEIGHBOUR, tree.n)])[0][:, 0]
+    first, other = split_rows(units, MOST, seed=seed)
+    scaled = np.nan_to_num(inputs / scale)
+    index = fifth_neighbours(scaled[first] if first.any() else scaled[other])
+    return Neighbourhood(index, scale, float(np.quantile(furthest(index, scaled[other]), REAL)))

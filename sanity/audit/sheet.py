@@ -120,6 +120,15 @@ class Sheet(_Part):
         """The name of the one column of a role: str, or None."""
         return next(iter(self.with_role(role)), None)
 
+    def without_protected(self):
+        """The same sheet in which protected columns are names of rows, which nothing looks at; inputs stay inputs: `Sheet`."""
+        roles = {
+            name: tuple("id" if role == "protected" else role for role in column.roles)
+            for name, column in self.columns.items()
+        }
+        columns = {name: column.model_copy(update={"roles": roles[name]}) for name, column in self.columns.items()}
+        return self.model_copy(update={"columns": columns})
+
     def factors(self, names):
         """Columns that are one reason together.
 

@@ -8,25 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from sanity.audit.copies import TRIES, Tries, list_copies, read_copies
+from sanity.audit.excess import error_interval, measured_excess
+from sanity.audit.exchange import Exchange, centred_errors, group_codes, searched_errors, unit_strata
 from sanity.audit.permutation import exchange_rows, rolled_rows
-from sanity.audit.slices import (
-    Exchange,
-    Search,
-    Slices,
-    centred_errors,
-    distinct_slices,
-    error_interval,
-    group_codes,
-    measured_excess,
-    rows_needed,
-    search_copies,
-    search_slices,
-    searched_errors,
-    shares_of,
-    shares_within,
-    unit_strata,
-    without_slices,
-)
+from sanity.audit.search import Search, distinct_slices, rows_needed, search_copies, search_slices, without_slices
+from sanity.audit.slices import Slices, shares_of, shares_within
 from sanity.seeds import derive_seed
 from sanity.statistics import Interval
 
@@ -48,7 +34,7 @@ class WeakSlices:
         slices: `Slices`, all that were searched.
         rows: `Rows`, all labelled.
         search: `Search`.
-        shown: list of int, slices that stand out.
+        weakest: list of int, slices that stand out, the furthest first.
         tries: `Tries`.
         effect: `Interval`, of the largest excess.
         delta: float, the margin.
@@ -59,7 +45,7 @@ class WeakSlices:
     slices: Slices
     rows: object
     search: Search
-    shown: list
+    weakest: list
     tries: Tries
     effect: Interval
     delta: float
@@ -74,7 +60,7 @@ class WeakSlices:
     @property
     def masks(self):
         """Rows of the slices that stand out: bool [slices, rows]."""
-        return self.slices.masks(np.array(self.shown, int))
+        return self.slices.masks(np.array(self.weakest, int))
 
     @property
     def excess(self):
@@ -88,7 +74,7 @@ class WeakSlices:
 
     def table(self):
         """The slices that stand out as they are listed: list of dict."""
-        return [self._row(place, mask) for place, mask in zip(self.shown, self.masks)]
+        return [self._row(place, mask) for place, mask in zip(self.weakest, self.masks)]
 
     def _row(self, place, mask):
         inside, outside = (error_interval(self.rows.errors[rows], self.rows.units[rows]) for rows in (mask, ~mask))
@@ -129,7 +115,7 @@ def find_weak_slices(slices, rows, *, alpha, seed, draws, tries=TRIES, beyond="l
         seed: int.
         draws: int, exchanges of errors between units.
         tries: int, null copies, and planted ones of each size.
-        beyond: str, as of `sanity.audit.slices.group_codes`.
+        beyond: str, as of `sanity.audit.exchange.group_codes`.
 
     Returns:
         `WeakSlices`.
@@ -138,16 +124,16 @@ def find_weak_slices(slices, rows, *, alpha, seed, draws, tries=TRIES, beyond="l
     errors = searched_errors(rows, groups)
     delta = DELTA_OF_NUMBERS if rows.is_regression else DELTA
     search = search_slices(slices, errors, rows.units, groups, draws=draws, seed=derive_seed(seed, "exchanged"))
-    shown = distinct_slices(slices, search, errors, alpha, LISTED)
+    weakest = distinct_slices(slices, search, errors, alpha, LISTED)
     nearest = slices_of_share(slices, PLANTED, groups)
     share = float(np.median(shares_of(slices)[nearest]))
-    copies = _Copies(rows, groups, errors, slices.masks(np.array(shown, int)), slices.masks(nearest), delta)
+    copies = _Copies(rows, groups, errors, slices.masks(np.array(weakest, int)), slices.masks(nearest), delta)
     listed = list_copies(copies.rolled, copies.plant, seed=derive_seed(seed, "copies"), tries=tries)
     return WeakSlices(
         slices,
         rows,
         search,
-        shown,
+        weakest,
         read_copies(search_copies(slices, search, errors, listed) <= alpha, tries),
         measured_excess(slices, errors, rows.units, groups, seed=derive_seed(seed, "measured")),
         delta,

@@ -12,12 +12,12 @@ from sanity.audit.copies import TRIES, would_find
 from sanity.audit.decoding import Problem
 from sanity.audit.gates import trained_gates, units_gate
 from sanity.audit.legitimate import design, list_contrasts, odds_gate
-from sanity.audit.margin import FEWEST_UNITS, TOO_FEW, margin_evidence
+from sanity.audit.margin import FEWEST_UNITS, TOO_FEW, evidence_ruling, margin_evidence
 from sanity.checks import checks
 from sanity.evidence import Evidence, Gate
-from sanity.ruling import About, Ruling, rules
+from sanity.ruling import About, rules
 from sanity.seeds import derive_seed
-from sanity.statistics import Interval, exchange_p, without_interval
+from sanity.statistics import exchange_p
 
 ALL = "protected columns"
 # The margin, in area under the ROC curve, and how often the column is drawn anew.
@@ -232,17 +232,8 @@ def _decide(evidence):
 def _ruling(evidence):
     finding = _decide(evidence)
     needed = evidence.settings.get("needed")
-    return Ruling(
-        "PASS" if finding == NOT_DECODABLE else "INCONCLUSIVE",
-        finding,
-        Interval(*map(float, evidence.samples["effect"])),
-        without_interval(),
-        without_interval(),
-        p=float(evidence.samples["p"][0]),
-        why=evidence.settings["why"].get(finding, ""),
-        also=tuple(evidence.settings.get("also", ())),
-        remedy=f"About {needed:,} rows would settle it." if finding == TOO_FEW and needed else "",
-    )
+    remedy = f"About {needed:,} rows would settle it." if finding == TOO_FEW and needed else ""
+    return evidence_ruling(evidence, "PASS" if finding == NOT_DECODABLE else "INCONCLUSIVE", finding, remedy=remedy)
 
 
 @rules.register(

@@ -8,17 +8,8 @@ import numpy as np
 
 from sanity.audit.clusters import central_rows, fit_clusters, frequent_conditions, list_clusters, other_rows
 from sanity.audit.copies import TRIES
-from sanity.audit.gates import answers_gate, labels_gate, trained_gates, units_gate
-from sanity.audit.margin import (
-    BEYOND,
-    NONE,
-    TOO_FEW,
-    UNCERTAIN,
-    WITHIN,
-    margin_evidence,
-    margin_words,
-    register_margin_rule,
-)
+from sanity.audit.margin import margin_words, register_margin_rule
+from sanity.audit.weak_evidence import search_gates, size_gate, weak_evidence
 from sanity.audit.weak_slices import find_weak_slices
 from sanity.checks import checks
 from sanity.evidence import Evidence, Gate
@@ -46,31 +37,26 @@ def embedding_slices(subject, *, seed, draws=999, tries=TRIES, beyond="label"):
     rows = subject.test.take(subject.test.labelled)
     gates = (_features_gate(rows),)
     if gates[0].status == "passed":
-        gates += (labels_gate(rows), answers_gate(rows), units_gate(rows), *trained_gates(subject))
+        gates += search_gates(subject, rows)
     if all(gate.status == "passed" for gate in gates):
         members, centrality = fit_clusters(rows, seed=derive_seed(seed, "clusters"))
         clusters = list_clusters(members, rows.units)
-        words = f"{len(clusters)} clusters are large enough"
-        gates += (Gate("clusters to search", "passed" if len(clusters) else "failed", words),)
+        gates += (size_gate(clusters, "clusters"),)
     if any(gate.status != "passed" for gate in gates):
         return [Evidence("embedding_slices", ALL, subject.title, subject.sizes, {}, gates)]
-    weak = find_weak_slices(clusters, rows, alpha=subject.alpha, seed=seed, draws=draws, tries=tries, beyond=beyond)
+    settings = {"seed": seed, "draws": draws, "tries": tries, "beyond": beyond}
+    weak = find_weak_slices(clusters, rows, alpha=subject.alpha, **settings)
     return [
-        margin_evidence(
+        weak_evidence(
             "embedding_slices",
             ALL,
+            "cluster",
             subject,
-            p=weak.p,
-            effect=weak.effect,
-            tries=weak.tries,
-            delta=weak.delta,
-            why=_clauses(weak),
-            units=rows.unit_count,
+            weak,
+            names=", ".join(weak.slices.name(place) for place in weak.weakest),
             gates=gates,
             samples=_samples(weak, centrality, np.flatnonzero(subject.test.labelled), seed),
-            settings={"seed": seed, "draws": draws, "tries": tries, "beyond": beyond},
-            needed=weak.needed,
-            searched=len(clusters),
+            settings=settings,
             tables={"Clusters with more errors": weak.table(), **_frequent(weak, subject, seed)},
         )
     ]
@@ -87,7 +73,7 @@ def _features_gate(rows):
 
 def _samples(weak, centrality, places, seed):
     """Clusters with places of their most central rows, and of as many others, among all tested rows: dict of arrays."""
-    samples = {"members": weak.masks, "places": places}
+    samples = {"places": places}
     for number, mask in enumerate(weak.masks):
         samples[f"central/{number}"] = places[central_rows(mask, centrality)]
         samples[f"others/{number}"] = places[other_rows(mask, seed=derive_seed(seed, "others", number))]
@@ -97,34 +83,20 @@ def _samples(weak, centrality, places, seed):
 def _frequent(weak, subject, seed):
     """A table of what is frequent in each cluster that stands out: dict of title to list of dict."""
     tables = {}
-    for number, (place, mask) in enumerate(zip(weak.shown, weak.masks)):
+    for number, (place, mask) in enumerate(zip(weak.weakest, weak.masks)):
         frequent = frequent_conditions(mask, weak.rows, alpha=subject.alpha, seed=derive_seed(seed, "frequent", number))
         name = weak.slices.name(place)
         tables[f"Frequent in {name}"] = [
-            {"name": _named(condition, subject.classes), "inside": inside, "elsewhere": outside}
+            {"name": _with_class_name(condition, subject.classes), "inside": inside, "elsewhere": outside}
             for condition, inside, outside in frequent
         ]
     return tables
 
 
-def _named(condition, classes):
+def _with_class_name(condition, classes):
     """A condition, with a predicted class by its name: str."""
     start = "predicted class = "
     return f"{start}{classes[int(condition[len(start) :])]}" if condition.startswith(start) and classes else condition
-
-
-def _clauses(weak):
-    """The clause of each finding: dict."""
-    searched = f"{len(weak.slices)} clusters of activations were searched"
-    names = ", ".join(weak.slices.name(place) for place in weak.shown)
-    present = f"{searched}. Errors are more frequent in: {names}."
-    return {
-        BEYOND: f"{present} On rows that did not choose the cluster, the excess is above {weak.excess}",
-        UNCERTAIN: f"{present} Whether the excess is above {weak.excess} is open",
-        WITHIN: f"{present} On rows that did not choose the cluster, the excess is below {weak.excess}",
-        NONE: f"{searched}, and none has errors above the rest by more than {weak.excess}. Planted, {weak.planted}",
-        TOO_FEW: f"{searched}, and none stands out. An excess of {weak.excess} is not ruled out. Planted, {weak.planted}",
-    }
 
 
 register_margin_rule(

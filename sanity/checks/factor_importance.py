@@ -9,7 +9,7 @@ import numpy as np
 from sanity.audit.attributions import attribute
 from sanity.audit.copies import TRIES, Tries, would_find
 from sanity.audit.decisions import decision_rule, draw_rows
-from sanity.audit.effects import accumulated_effects, partial_dependence
+from sanity.audit.effects import accumulated_effects, hide_ends, partial_dependence
 from sanity.audit.factors import group_factors
 from sanity.audit.importance import (
     DECISIVE,
@@ -185,7 +185,8 @@ def _effects(score, test, subject, contributions, factors, seed, level):
     for number, name in enumerate(names[:SHOWN]):
         place = subject.input_places[name][0]
         effect = accumulated_effects(score, test.inputs, place, test.units, seed=seed, level=level)
-        if effect is None:
+        effect = None if effect is None else hide_ends(effect, test.inputs[:, place])
+        if effect is None or len(effect.values) < 2:
             continue
         dependence = partial_dependence(score, test.inputs, place, effect.values, neighbours, seed=seed)
         mean = dependence.rows.mean(axis=0) if dependence.is_drawn else np.full(len(effect.values), np.nan)

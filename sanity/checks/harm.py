@@ -19,12 +19,12 @@ from sanity.audit.harm import (
     estimate_rise,
     label_shares,
 )
-from sanity.audit.margin import FEWEST_UNITS, NONE, limit_finding
+from sanity.audit.margin import FEWEST_UNITS, NONE, evidence_ruling, limit_finding
 from sanity.audit.permutation import draw_sides, min_p
 from sanity.checks import checks
 from sanity.checks.shift import ROWS, comparison_gates
 from sanity.evidence import Evidence, Gate
-from sanity.ruling import About, Ruling, rules
+from sanity.ruling import About, rules
 from sanity.seeds import derive_seed
 from sanity.statistics import Interval, without_interval
 
@@ -236,16 +236,7 @@ def _ruling(evidence):
         UNKNOWN: f"Label at least {LABELLED} units of the current data.",
         TOO_FEW: "Label more units of the current data.",
     }
-    return Ruling(
-        outcome,
-        finding,
-        effect,
-        without_interval(),
-        without_interval(),
-        why=evidence.settings["why"].get(finding, ""),
-        also=tuple(evidence.settings["also"]),
-        remedy=remedies.get(finding, ""),
-    )
+    return evidence_ruling(evidence, outcome, finding, remedy=remedies.get(finding, ""))
 
 
 def _decide(evidence, effect):

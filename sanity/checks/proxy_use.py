@@ -21,6 +21,7 @@ from sanity.audit.margin import (
     WITHIN,
     WORST,
     compare_with_margin,
+    evidence_ruling,
     margin_evidence,
     without_sign,
 )
@@ -36,9 +37,9 @@ from sanity.checks.decodable import (
     sheet_gates,
 )
 from sanity.evidence import Evidence, Gate
-from sanity.ruling import About, Ruling, rules
+from sanity.ruling import About, rules
 from sanity.seeds import derive_seed
-from sanity.statistics import Interval, without_interval
+from sanity.statistics import Interval
 
 ALL = "protected columns"
 # The margin, a share of decisions, and how often the column is drawn anew.
@@ -222,17 +223,9 @@ def _ruling(evidence):
     finding, needed = _decide(evidence), evidence.settings.get("needed")
     few = evidence.sizes["units"] < FEWEST_UNITS
     remedy = f"Give at least {FEWEST_UNITS} units on each side." if few else f"About {needed:,} rows would settle it."
-    return Ruling(
-        "INCONCLUSIVE" if few else OUTCOMES[finding],
-        finding,
-        Interval(*map(float, evidence.samples["effect"])),
-        without_interval(),
-        without_interval(),
-        p=float(evidence.samples["p"][0]),
-        why=evidence.settings["why"].get(finding, ""),
-        also=tuple(evidence.settings.get("also", ())),
-        remedy=remedy if few or (needed and finding in (DEPENDS, TOO_FEW)) else "",
-    )
+    is_open = few or (needed and finding in (DEPENDS, TOO_FEW))
+    outcome = "INCONCLUSIVE" if few else OUTCOMES[finding]
+    return evidence_ruling(evidence, outcome, finding, remedy=remedy if is_open else "")
 
 
 @rules.register(

@@ -97,12 +97,8 @@ def _measure(subject, name, encoded, gates, seed, draws, tries):
         gate = Gate("columns to compare", "failed", "all columns are constant or left out")
         return Evidence("shift", name, subject.title, subject.sizes, {}, (*gates, gate))
     eyes = Eyes(encoded, seed=derive_seed(seed, "eyes"))
-    sides, columns, amounts = _planted_sides(eyes, tries, seed)
-    sight = eyes.look(draws, copies=sides)
-    planted = planted_statistics(eyes, sight, sides, columns, amounts, seed=seed)
     reference = encoded.take(~encoded.is_current)
-    null, margins = _look_at_reference(subject, reference, min(draws, DRAWS_OF_COPIES), tries, seed)
-    tried = read_copies(np.concatenate([null, _alarms(planted, sight.statistics[1:], subject.alpha)]), tries)
+    sight, tried, margins = _look(subject, eyes, reference, seed, draws, tries)
     effect, linear = drift_size(eyes, 1 - subject.alpha)
     delta = max(DELTA, margins[0]) if margins else DELTA
     p = min_p(sight.statistics)
@@ -126,6 +122,16 @@ def _measure(subject, name, encoded, gates, seed, draws, tries):
         tables=tables,
         linear=[linear.mean, linear.low, linear.high],
     )
+
+
+def _look(subject, eyes, reference, seed, draws, tries):
+    """What the eyes see of the data and of copies, and the margins that blocks of the reference set: (sight, `Tries`, margins)."""
+    sides, columns, amounts = _planted_sides(eyes, tries, seed)
+    sight = eyes.look(draws, copies=sides)
+    planted = planted_statistics(eyes, sight, sides, columns, amounts, seed=seed)
+    null, margins = _look_at_reference(subject, reference, min(draws, DRAWS_OF_COPIES), tries, seed)
+    alarms = np.concatenate([null, _alarms(planted, sight.statistics[1:], subject.alpha)])
+    return sight, read_copies(alarms, tries), margins
 
 
 def _planted_sides(eyes, tries, seed):

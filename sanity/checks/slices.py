@@ -8,21 +8,12 @@ it.
 import numpy as np
 
 from sanity.audit.copies import TRIES
-from sanity.audit.gates import answers_gate, labels_gate, trained_gates, units_gate
-from sanity.audit.margin import (
-    BEYOND,
-    NONE,
-    TOO_FEW,
-    UNCERTAIN,
-    WITHIN,
-    margin_evidence,
-    margin_words,
-    register_margin_rule,
-)
+from sanity.audit.margin import margin_words, register_margin_rule
 from sanity.audit.slices import list_slices
+from sanity.audit.weak_evidence import search_gates, size_gate, weak_evidence
 from sanity.audit.weak_slices import find_weak_slices
 from sanity.checks import checks
-from sanity.evidence import Evidence, Gate
+from sanity.evidence import Evidence
 from sanity.ruling import About
 
 ALL = "groups of rows"
@@ -44,52 +35,35 @@ def slices(subject, *, seed, draws=999, tries=TRIES, beyond="label"):
         list of one `Evidence`, with the slices that stand out in its settings.
     """
     rows = subject.test.take(subject.test.labelled)
-    gates = (labels_gate(rows), answers_gate(rows), units_gate(rows), *trained_gates(subject))
+    gates = search_gates(subject, rows)
     if not any(gate.status == "failed" for gate in gates):
         searched = list_slices(rows)
-        gates += (_slices_gate(searched),)
+        gates += (size_gate(searched, ALL),)
     if any(gate.status == "failed" for gate in gates):
         return [Evidence("slices", ALL, subject.title, subject.sizes, {}, gates)]
-    weak = find_weak_slices(searched, rows, alpha=subject.alpha, seed=seed, draws=draws, tries=tries, beyond=beyond)
+    settings = {"seed": seed, "draws": draws, "tries": tries, "beyond": beyond}
+    weak = find_weak_slices(searched, rows, alpha=subject.alpha, **settings)
     return [
-        margin_evidence(
+        weak_evidence(
             "slices",
             ALL,
+            "group",
             subject,
-            p=weak.p,
-            effect=weak.effect,
-            tries=weak.tries,
-            delta=weak.delta,
-            why=_clauses(weak),
-            units=rows.unit_count,
+            weak,
+            names=_names(weak),
             gates=gates,
-            samples={"members": weak.masks, "places": np.flatnonzero(subject.test.labelled)},
-            settings={"seed": seed, "draws": draws, "tries": tries, "beyond": beyond},
-            needed=weak.needed,
-            searched=len(searched),
+            samples={"places": np.flatnonzero(subject.test.labelled)},
+            settings=settings,
             tables={"Groups of rows with more errors": weak.table()},
         )
     ]
 
 
-def _slices_gate(searched):
-    words = f"{len(searched):,} groups of rows are large enough"
-    return Gate("groups to search", "passed" if len(searched) else "failed", words)
-
-
-def _clauses(weak):
-    """The clause of each finding: dict."""
-    names = "; ".join(weak.slices.name(place) for place in weak.shown[:3])
-    more = f" and {len(weak.shown) - 3} more" if len(weak.shown) > 3 else ""
-    searched = f"{len(weak.slices):,} groups of rows were searched"
-    present = f"{searched}. Errors are more frequent in: {names}{more}."
-    return {
-        BEYOND: f"{present} On rows that did not choose the group, the excess is above {weak.excess}",
-        UNCERTAIN: f"{present} Whether the excess is above {weak.excess} is open",
-        WITHIN: f"{present} On rows that did not choose the group, the excess is below {weak.excess}",
-        NONE: f"{searched}, and none has errors above the rest by more than {weak.excess}. Planted, {weak.planted}",
-        TOO_FEW: f"{searched}, and none stands out. An excess of {weak.excess} is not ruled out. Planted, {weak.planted}",
-    }
+def _names(weak):
+    """The slices that stand out, three at most: str."""
+    count = len(weak.weakest)
+    more = f" and {count - 3} more" if count > 3 else ""
+    return "; ".join(weak.slices.name(place) for place in weak.weakest[:3]) + more
 
 
 register_margin_rule(

@@ -43,3 +43,25 @@ def make_subject(score, *, seed, train=1500, test=1500, columns=5, network=None,
     first, second = rows(train), rows(test)
     classes = () if is_regression else ("no", "yes")
     return AuditSubject("network", second, train=first, sheet=Sheet(), classes=classes)
+
+
+# Ways of training ---------------------------------------------------------------------------------------------------------
+
+
+def least_squares(columns):
+    """A way of training: a line by least squares of some inputs, rows -> (rows -> classes)."""
+
+    def train(rows):
+        inputs = np.c_[np.ones(len(rows)), rows.inputs[:, columns]]
+        weights = np.linalg.lstsq(inputs, 2.0 * rows.labels - 1, rcond=None)[0]
+        return lambda others: (np.c_[np.ones(len(others)), others.inputs[:, columns]] @ weights > 0).astype(int)
+
+    return train
+
+
+def exchangeable(seed, rows=150):
+    """Two sets of columns that tell the label equally well."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 2, rows)
+    inputs = rng.standard_normal((rows, 6)) + 0.5 * (2 * labels[:, None] - 1)
+    return Rows((), np.arange(rows), True, labels, None, inputs=inputs)

@@ -3,6 +3,8 @@
 additive(...) -> AuditSubject      other worlds beside it; `subject_of` makes one of any score
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from sanity.audit.rows import AuditSubject, Column, Rows
@@ -95,3 +97,13 @@ def nothing(rows=1000, seed=0):
     return subject_of(
         gaussian(rows, 6, seed), score, seed=seed, networks=[lambda x: score(x + 1), lambda x: score(x + 2)]
     )
+
+
+def persons(seed, units=60, rows=5):
+    """Columns and labels of persons, which go together within a person and not beyond: the networks weights are of no use."""
+    rng = np.random.default_rng(seed)
+    persons = np.repeat(np.arange(units), rows)
+    values = rng.standard_normal((units, 4))[persons] + 0.2 * rng.standard_normal((units * rows, 4))
+    subject = subject_of(values, lambda x: x @ np.full(4, 0.7), seed=seed, units=persons)
+    labels = (rng.random(units) < 0.5)[persons].astype(int)
+    return replace(subject, test=replace(subject.test, labels=labels))

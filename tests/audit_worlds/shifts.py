@@ -29,6 +29,11 @@ def gaussian(kind, seed, sizes=(500, 300), columns=30, amount=0.3):
     return reference, current
 
 
+def pair(kind, seed, sizes=(500, 300), **options):
+    """The values of `gaussian` as rows: `AuditSubject`."""
+    return subject_of(*map(rows_of, gaussian(kind, seed, sizes, **options)))
+
+
 def days(seed, *, days=60, current=20, rows=25, columns=6, between=0.05, are_units=True):
     """Days with effects of their own and no shift; without units each row counts by itself: `AuditSubject`."""
     rng = np.random.default_rng(seed)

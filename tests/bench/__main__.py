@@ -1,4 +1,4 @@
-"""Every benchmark: `make bench`, or some: `python -m tests.bench sampling climbing`.
+"""Every benchmark: `make bench`, or some: `python -m tests.bench sampling climbing`. Those that run by name only are listed.
 
 A bare gradient is a tf.function that computes the input gradient of a logit of the unmodified Keras model, batch 16, no
 folding; under XLA where the lab itself uses it, on a GPU.
@@ -17,7 +17,7 @@ from lab.environment import on_gpu, tf
 from sanity.checks import checks
 from sanity.checks.parameters import prepare
 from sanity.subject import Subject
-from tests.bench import attention, attribution, clock, masking, peak
+from tests.bench import attention, attribution, audits, clock, masking, peak
 from tests.bench import pictures as picture_benchmarks
 
 SAMPLES, BATCH = 50, 16
@@ -199,8 +199,8 @@ ALL = {
         *picture_benchmarks.ALL,
     )
 }
-# Run by name only: they need the packages of the extra `transfer`, and minutes.
-BY_NAME = {benchmark.__name__: benchmark for benchmark in picture_benchmarks.BY_NAME}
+# Run by name only: they need the packages of the extra `transfer`, or take minutes to an hour.
+BY_NAME = {benchmark.__name__: benchmark for benchmark in (*picture_benchmarks.BY_NAME, *audits.BY_NAME)}
 
 if __name__ == "__main__":
     benchmarks = ALL | BY_NAME
@@ -213,3 +213,5 @@ if __name__ == "__main__":
     )
     for name in sys.argv[1:] or ALL:
         benchmarks[name](network)
+    if not sys.argv[1:]:
+        print(f"By name only: {', '.join(BY_NAME)}.")

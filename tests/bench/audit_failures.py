@@ -12,10 +12,7 @@ from sanity.checks.embedding_slices import embedding_slices
 from sanity.checks.slices import slices
 from sanity.statistics import wilson_interval
 from sanity.verdict import judge
-from tests.audit_worlds import failures
-from tests.sanity import test_audit_calibration as of_calibration
-from tests.sanity import test_audit_clusters as of_clusters
-from tests.sanity import test_audit_slices as of_slices
+from tests.audit_worlds import failures, measures
 
 HEAD = "| check | world | what | share and 95% interval | runs |\n|---|---|---|---|---|"
 
@@ -41,12 +38,12 @@ def of_tables(runs):
     table = failures.table
     for count in (600, 2000):
         make = lambda seed, count=count: table(seed, count)  # noqa: E731
-        row("slices", f"nothing, n = {count}", "p <= .05", alarms(of_slices.p_of, make, runs))
-    naive = (of_slices.naive_p(table(seed, 600)) <= 0.05 for seed in range(runs // 4))
+        row("slices", f"nothing, n = {count}", "p <= .05", alarms(measures.slices_p, make, runs))
+    naive = (measures.naive_slices_p(table(seed, 600)) <= 0.05 for seed in range(runs // 4))
     row("slices", "nothing, n = 600", "naive: Fisher on the rows that chose", naive)
     for count in (1000, 2000, 4000):
         make = lambda seed, count=count: table(seed, count, effect=0.2)  # noqa: E731
-        row("slices", f"6% with +.20, n = {count}", "p <= .05", alarms(of_slices.p_of, make, runs // 2))
+        row("slices", f"6% with +.20, n = {count}", "p <= .05", alarms(measures.slices_p, make, runs // 2))
     worlds = {
         "class 3 errs .65 instead of .05": {"hard": 0.6, "base": 0.05},
         "persons": {"persons": 4},
@@ -55,7 +52,7 @@ def of_tables(runs):
     }
     for name, options in worlds.items():
         make = lambda seed, options=options: table(seed, 1000, columns=8, **options)  # noqa: E731
-        row("slices", f"{name}, n = 1000", "p <= .05", alarms(of_slices.p_of, make, runs))
+        row("slices", f"{name}, n = 1000", "p <= .05", alarms(measures.slices_p, make, runs))
         row("slices", f"{name}, n = 1000", "breaks", breaks(slices, make, max(20, runs // 5)))
     make = lambda seed: table(seed, 1500, effect=0.2)  # noqa: E731
     findings = [judge(slices(make(seed), seed=seed, draws=99))[0].outcome for seed in range(runs // 4)]
@@ -65,23 +62,23 @@ def of_tables(runs):
 def of_activations(runs):
     """Rows of embedding slices."""
     make = lambda seed: failures.activations(seed, 1000, channels=10)[0]  # noqa: E731
-    row("embedding_slices", "nothing, n = 1000", "p <= .05", alarms(of_clusters.p_of, make, runs))
+    row("embedding_slices", "nothing, n = 1000", "p <= .05", alarms(measures.clusters_p, make, runs))
     row("embedding_slices", "nothing, n = 1000", "breaks", breaks(embedding_slices, make, max(20, runs // 5)))
     few = lambda seed: failures.activations(seed, 600, channels=8, classes=3)[0]  # noqa: E731
     for weight in (1.0, 5.0, 10.0):
-        hits = (of_clusters.naive_p(few(seed), seed, weight) <= 0.05 for seed in range(runs // 2))
+        hits = (measures.naive_clusters_p(few(seed), seed, weight) <= 0.05 for seed in range(runs // 2))
         row("embedding_slices", "nothing, n = 600", f"naive: members by label and answer, weight {weight:g}", hits)
     make = lambda seed: failures.activations(seed, 2000, effect=0.2)[0]  # noqa: E731
-    row("embedding_slices", "5% with +.20, n = 2000", "p <= .05", alarms(of_clusters.p_of, make, runs // 4))
+    row("embedding_slices", "5% with +.20, n = 2000", "p <= .05", alarms(measures.clusters_p, make, runs // 4))
 
 
 def of_probabilities(runs):
     """Rows of calibration."""
-    make_world, p_of = failures.probabilities, of_calibration.p_of
+    make_world, p_of = failures.probabilities, measures.calibration_p
     for count in (100, 200, 500, 2000):
         make = lambda seed, count=count: make_world(seed, count)  # noqa: E731
         row("calibration", f"calibrated, n = {count}", "p <= .05", alarms(p_of, make, runs))
-        naive = (of_calibration.naive_error(make(seed)) > 0.05 for seed in range(runs))
+        naive = (measures.naive_calibration_error(make(seed)) > 0.05 for seed in range(runs))
         row("calibration", f"calibrated, n = {count}", "naive: error above .05", naive)
     for count in (200, 500):
         make = lambda seed, count=count: make_world(seed, count, temperature=0.7)  # noqa: E731
@@ -92,8 +89,13 @@ def of_probabilities(runs):
         row("calibration", f"persons, {name}, n = 500", "breaks", breaks(calibration, make, max(20, runs // 3)))
 
 
-if __name__ == "__main__":
+def main(runs=200):
+    """Print all rows."""
     np.seterr(all="raise", under="ignore")
     print(HEAD)
     for part in (of_tables, of_activations, of_probabilities):
-        part(int(sys.argv[1]) if len(sys.argv) > 1 else 200)
+        part(runs)
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

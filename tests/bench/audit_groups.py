@@ -4,17 +4,23 @@ import sys
 from dataclasses import replace
 
 import numpy as np
-from scipy import stats
 
-from sanity.audit.decoding import Problem, probe_auc
-from sanity.audit.groups import list_groupings, list_metrics, measure_gaps
-from sanity.audit.legitimate import design, list_contrasts, odds_gate
+from sanity.audit.legitimate import odds_gate
 from sanity.audit.margin import without_sign
-from sanity.audit.swaps import Swap, read_swaps
-from sanity.statistics import exchange_p, wilson_interval
-from tests.audit_worlds import groups, proxies
+from sanity.audit.swaps import read_swaps
+from sanity.statistics import wilson_interval
+from tests.audit_worlds import groups, measures, proxies
+from tests.audit_worlds.measures import is_above_chance, naive_gaps_p, problem_of, swap_of
 
 DRAWS = 199
+
+
+def gaps_of(subject, seed):
+    return measures.gaps_of(subject, seed, DRAWS)
+
+
+def decoded_p(subject, seed):
+    return measures.decoded_p(subject, seed, DRAWS)
 
 
 def row(question, hits):
@@ -23,13 +29,6 @@ def row(question, hits):
         f"| {question} | {sum(map(bool, hits))} of {len(hits)} | {wilson_interval(sum(map(bool, hits)), len(hits))} |",
         flush=True,
     )
-
-
-def gaps_of(subject, seed):
-    """What was measured of a subject, without copies: list of `Gaps`."""
-    rows = subject.test
-    metrics, (groupings, _) = list_metrics(rows, 1), list_groupings(rows)
-    return measure_gaps(rows, metrics, groupings, draws=DRAWS, seed=seed, tries=0, delta=0.05, alpha=0.05)[0]
 
 
 def is_found(gaps):
@@ -60,18 +59,6 @@ def difference_alarm(subject, seed):
     return np.quantile(ranges, 0.025) > 0
 
 
-def fisher_alarm(subject):
-    """Whether any Fisher's test of decisions among rows of one label, a group against the rest, is below .05."""
-    rows, codes = subject.test, subject.test.protected[0].values
-    for group in np.unique(codes):
-        for label in (0, 1):
-            kept = rows.labels == label
-            table = np.bincount(2 * (codes == group)[kept] + rows.predicted[kept], minlength=4).reshape(2, 2)
-            if stats.fisher_exact(table).pvalue < 0.05:
-                return True
-    return False
-
-
 def group_rates(runs):
     """Rows on `group_gaps`."""
     equal = [groups.people(seed) for seed in range(runs)]
@@ -79,7 +66,7 @@ def group_rates(runs):
     row("eight equal groups (1000 to 20 rows), four rates: any adjusted p", map_list(is_found, measured))
     row("same: any gap beyond the margin", map_list(is_beyond, measured))
     row("same: all true gaps of 0 inside their intervals", [_covers(gaps) for gaps in measured])
-    row("same, naive: any Fisher p below .05", map_list(fisher_alarm, equal))
+    row("same, naive: any Fisher p below .05", [naive_gaps_p(subject) < 0.05 for subject in equal])
     row(
         "same, naive: interval of the largest difference excludes 0",
         [difference_alarm(s, k) for k, s in enumerate(equal[:40])],
@@ -104,24 +91,6 @@ def _covers(gaps):
     )
 
 
-def problem_of(subject, seed):
-    """The one contrast of a subject: `Problem`."""
-    (contrast,), _ = list_contrasts(subject.test.protected[0])
-    return Problem(contrast, subject.test, design(subject.test, [proxies.LEGITIMATE]), seed=seed)
-
-
-def decoded_p(subject, seed):
-    return exchange_p(problem_of(subject, seed).decode(DRAWS).areas[None])[0]
-
-
-def above_chance(subject, seed):
-    """Whether a probe ranks better than chance: a naive sign of something beyond the legitimate column."""
-    problem = problem_of(subject, seed)
-    held = problem.contrast.members[~problem.fitted]
-    spread = np.sqrt((len(held) + 1) / (12 * held.sum() * (len(held) - held.sum())))
-    return probe_auc(problem.plain, problem.contrast.members[None], problem.fitted)[0] > 0.5 + 1.645 * spread
-
-
 def gate_fails(subject, seed):
     problem = problem_of(subject, seed)
     gate = odds_gate(problem.features, problem.contrast.members, problem.odds, problem.fitted, seed=seed)
@@ -130,13 +99,7 @@ def gate_fails(subject, seed):
 
 def swapped(subject, seed):
     """What swaps did, and p of each column: `Swapped`, float64 [columns]."""
-    (contrast,), _ = list_contrasts(subject.test.protected[0])
-    places = {proxies.PROXY: (1,), proxies.NOISE: (2,), "all of them": (1, 2)}
-
-    def score(logits):
-        return logits[:, 1] - logits[:, 0]
-
-    swap = Swap(contrast, subject.test, [proxies.LEGITIMATE], places, subject.predict, score, seed=seed)
+    swap = swap_of(subject, seed)
     result = swap.measure(DRAWS, 1, 0.02, 1 - 0.05 / 3)
     (p,), _ = read_swaps([result], 0.05, 1)
     return result, p
@@ -151,7 +114,7 @@ def proxy_rates(runs):
     none = [proxies.world(seed, "none", 1000) for seed in range(runs)]
     encoded = [proxies.world(seed, "encoded", 1000) for seed in range(runs // 4)]
     row("no stand-in: decodable beyond the legitimate", [decoded_p(s, k) <= 0.05 for k, s in enumerate(none)])
-    row("same, naive: probe above chance", [above_chance(s, k) for k, s in enumerate(none[:40])])
+    row("same, naive: probe above chance", [is_above_chance(s, k) for k, s in enumerate(none[:40])])
     row("same: gate on P(A given L) fails", [gate_fails(s, k) for k, s in enumerate(none[: runs // 2])])
     row("stand-in encoded and not used: decodable", [decoded_p(s, k) <= 0.05 for k, s in enumerate(encoded)])
     results = [swapped(s, k) for k, s in enumerate(none)]
@@ -190,8 +153,12 @@ def true_share(use):
     return float(np.mean(rest + noise + use * 0.75 >= 0) - np.mean(rest + noise - use * 0.75 >= 0))
 
 
-if __name__ == "__main__":
-    RUNS = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+def main(runs=200):
+    """Print all rows."""
     print("| world and rule | hits | share and 95% interval |\n|---|---|---|")
-    group_rates(RUNS)
-    proxy_rates(RUNS)
+    group_rates(runs)
+    proxy_rates(runs)
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

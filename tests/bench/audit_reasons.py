@@ -105,13 +105,11 @@ def flags(runs):
 
 def uses(runs):
     """A factor of no use called of use: columns and labels of persons that do not go together, five rows each."""
-    from tests.sanity.test_audit_factors import unit_world
-
     factors = [Factor(f"x{place}", (f"x{place}",), (place,)) for place in range(4)]
     for name, by_row in (("persons exchanged", False), ("rows exchanged", True)):
         hits = 0
         for seed in range(runs):
-            subject = unit_world(1000 + seed)
+            subject = worlds.persons(1000 + seed)
             units = np.arange(len(subject.test)) if by_row else subject.test.units
             rows = dataclasses.replace(subject.test, units=units)
             hits += loss_importance(subject.predict, rows, factors, seed=seed, draws=199).p.min() <= 0.05

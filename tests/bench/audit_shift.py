@@ -13,7 +13,7 @@ from scipy import stats
 
 from sanity.audit.drift import drift_size, look_at_windows, time_blocks
 from sanity.audit.encoding import encode_features, encode_inputs, encode_predictions
-from sanity.audit.eyes import PENALTY_OF_PRODUCTS, Eyes, Ridge, products_of
+from sanity.audit.eyes import PENALTY_OF_PRODUCTS, Ridge, products_of
 from sanity.audit.harm import error_rise, estimate_rise
 from sanity.audit.neighbours import neighbour_distances
 from sanity.audit.permutation import min_p
@@ -21,33 +21,18 @@ from sanity.checks.shift import shift
 from sanity.statistics import holm, wilson_interval
 from sanity.verdict import judge
 from tests.audit_worlds import shifts
+from tests.audit_worlds.measures import eyes_of, naive_shift_p, shift_p
 
 DRAWS = 199
 
 
-def looked(subject, seed, encode=encode_inputs):
-    """The eyes on a subject, and what they saw."""
-    eyes = Eyes(encode(subject.test, subject.current), seed=seed)
-    return eyes, eyes.look(DRAWS)
-
-
 def p_of(subject, seed, encode=encode_inputs):
-    return min_p(looked(subject, seed, encode)[1].statistics).min()
-
-
-def pair(kind, seed, sizes, **options):
-    return shifts.subject_of(*map(shifts.rows_of, shifts.gaussian(kind, seed, sizes, **options)))
-
-
-def column_p(subject):
-    """p of Kolmogorov and Smirnov for each column, rows as units."""
-    both = zip(subject.test.columns, subject.current.columns)
-    return np.array([stats.ks_2samp(first.values, second.values).pvalue for first, second in both])
+    return shift_p(subject, seed, DRAWS, encode)
 
 
 def products_classifier_p(subject, seed):
     """The same exchanges with a ridge classifier of columns, squares and products in the place of their largest difference."""
-    eyes = Eyes(encode_inputs(subject.test, subject.current), seed=seed)
+    eyes = eyes_of(subject, seed)
     columns = np.column_stack([eyes.standard, products_of(eyes.standard)[0]])
     ridge = Ridge(columns, eyes.folds, PENALTY_OF_PRODUCTS)
     sides = np.concatenate([subject_sides(eyes), *eyes.draw(DRAWS, "exchanged")])
@@ -62,11 +47,11 @@ def subject_sides(eyes):
 def nothing(runs):
     yield (
         "no shift, 500/300 rows, 30 columns: four eyes",
-        [p_of(pair("none", k, (500, 300)), k) <= 0.05 for k in range(runs)],
+        [p_of(shifts.pair("none", k, (500, 300)), k) <= 0.05 for k in range(runs)],
     )
-    small = [pair("none", k, (500, 300)) for k in range(runs)]
-    yield "... naive: any column p < .05", [column_p(subject).min() <= 0.05 for subject in small]
-    yield "... Holm over columns", [holm(column_p(subject)).min() <= 0.05 for subject in small]
+    small = [shifts.pair("none", k, (500, 300)) for k in range(runs)]
+    yield "... naive: any column p < .05", [naive_shift_p(subject).min() <= 0.05 for subject in small]
+    yield "... Holm over columns", [holm(naive_shift_p(subject)).min() <= 0.05 for subject in small]
 
 
 def by_days(runs):
@@ -78,11 +63,12 @@ def by_days(runs):
             [p_of(s, k) <= 0.05 for k, s in enumerate(named)],
         )
         yield "... naive: rows as units", [p_of(s, k) <= 0.05 for k, s in enumerate(bare)]
-        yield "... naive: Holm over columns", [holm(column_p(s)).min() <= 0.05 for s in bare]
+        yield "... naive: Holm over columns", [holm(naive_shift_p(s)).min() <= 0.05 for s in bare]
         broken = [judge(shift(s, seed=k, draws=99))[0].outcome for k, s in enumerate(bare[: runs // 4])]
         yield "... rows as units: blocks of the reference alarm (INVALID)", [outcome == "INVALID" for outcome in broken]
     broken = [
-        judge(shift(pair("none", k, (300, 150), columns=6), seed=k, draws=99))[0].outcome for k in range(runs // 2)
+        judge(shift(shifts.pair("none", k, (300, 150), columns=6), seed=k, draws=99))[0].outcome
+        for k in range(runs // 2)
     ]
     yield "independent rows: INVALID", [outcome == "INVALID" for outcome in broken]
 
@@ -91,7 +77,7 @@ def windows(runs):
     together, apart = [], []
     for k in range(runs // 2):
         subject = shifts.days(k, between=0.05)
-        eyes = Eyes(encode_inputs(subject.test, subject.current), seed=k)
+        eyes = eyes_of(subject, k)
         together.append(look_at_windows(eyes, subject.current.times, DRAWS, seed=k).p.min() <= 0.05)
         blocks = time_blocks(subject.current.times, subject.current.units)
         parts = [
@@ -103,14 +89,17 @@ def windows(runs):
 
 
 def power(runs):
-    yield "mean .3 sd in 2 of 30, 2000/500", [p_of(pair("means", k, (2000, 500)), k) <= 0.05 for k in range(runs // 2)]
+    yield (
+        "mean .3 sd in 2 of 30, 2000/500",
+        [p_of(shifts.pair("means", k, (2000, 500)), k) <= 0.05 for k in range(runs // 2)],
+    )
     for kind, words in (
         ("means", "mean .3 sd in 2"),
         ("spread", "variance x2 in 2"),
         ("correlation", "correlation 0 -> .8 in a pair"),
     ):
-        worlds = [pair(kind, k, (500, 300)) for k in range(runs)]
-        p = [looked(subject, k)[1].statistics for k, subject in enumerate(worlds)]
+        worlds = [shifts.pair(kind, k, (500, 300)) for k in range(runs)]
+        p = [eyes_of(subject, k).look(DRAWS).statistics for k, subject in enumerate(worlds)]
         yield f"{words}, 500/300: four eyes", [min_p(values).min() <= 0.05 for values in p]
         for eye, name in enumerate(("columns", "energy", "classifier", "products")):
             yield f"... {name} alone", [(values[:, eye] >= values[0, eye]).mean() <= 0.05 for values in p]
@@ -132,7 +121,7 @@ def power(runs):
 def sizes(runs):
     within, best = [], []
     for k in range(runs // 4):
-        eyes, _ = looked(pair("correlation", k, (2000, 1000)), k)
+        eyes = eyes_of(shifts.pair("correlation", k, (2000, 1000)), k)
         effect, linear = drift_size(eyes)
         within.append(linear.high < 0.05)
         best.append(effect.high < 0.05)
@@ -193,14 +182,11 @@ def million(runs):
 PARTS = {part.__name__: part for part in (nothing, by_days, windows, power, sizes, harms, persons, outliers, million)}
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--runs", type=int, default=100)
-    parser.add_argument("--parts", default=",".join(PARTS))
-    arguments = parser.parse_args()
+def main(runs=100, parts=tuple(PARTS)):
+    """Print all rows, or those of some parts."""
     print("| world and rule | rate | 95% | runs |\n|---|---|---|---|")
-    for name in arguments.parts.split(","):
-        for words, hits in PARTS[name](arguments.runs):
+    for name in parts:
+        for words, hits in PARTS[name](runs):
             interval = wilson_interval(int(np.sum(hits)), len(hits))
             print(
                 f"| {words} | {interval.mean:.3f} | {interval.low:.3f}-{interval.high:.3f} | {len(hits)} |", flush=True
@@ -208,4 +194,8 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--runs", type=int, default=100)
+    parser.add_argument("--parts", default=",".join(PARTS))
+    arguments = parser.parse_args()
+    main(arguments.runs, arguments.parts.split(","))

@@ -10,20 +10,15 @@ from sanity.checks import checks
 from sanity.statistics import wilson_interval
 from sanity.verdict import judge
 from tests.audit_worlds import ladders as worlds
-from tests.sanity.test_audit_simpler import least_squares
 
 
-def main():
+def main(runs=400, subjects=20):
     """Print all tables as markdown."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--runs", type=int, default=400)
-    parser.add_argument("--worlds", type=int, default=20)
-    options = parser.parse_args()
-    _print_equal(options.runs)
-    _print_sparse(options.runs)
-    _print_power(options.runs // 4)
-    _print_recipes(options.runs // 2)
-    _print_worlds(options.worlds)
+    _print_equal(runs)
+    _print_sparse(runs)
+    _print_power(runs // 4)
+    _print_recipes(runs // 2)
+    _print_worlds(subjects)
 
 
 def _rate(values):
@@ -104,7 +99,7 @@ def _print_recipes(runs):
         "\n| ways of training | 10 x 10 folds, corrected | 10 x 10 folds, paired t | 10 folds, paired t | 5 x 2 folds, F |"
     )
     print("|---|---|---|---|---|")
-    first, second = least_squares([0, 1, 2]), least_squares([3, 4, 5])
+    first, second = worlds.least_squares([0, 1, 2]), worlds.least_squares([3, 4, 5])
     for words, weights in (("equal", [0.35] * 6), ("second better", [0.35] * 3 + [0.6] * 3)):
         for rows in (150, 300):
             rejected = {name: [] for name in ("corrected", "paired", "ten", "f")}
@@ -139,4 +134,8 @@ def _print_worlds(runs):
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--runs", type=int, default=400)
+    parser.add_argument("--worlds", type=int, default=20)
+    options = parser.parse_args()
+    main(options.runs, options.worlds)

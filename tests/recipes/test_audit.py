@@ -4,13 +4,19 @@ import json
 import pathlib
 import tomllib
 
+import click.testing
 import numpy as np
 import pytest
 
 from lab.tables import header_of
+from recipes.cli import main
+from recipes.errors import Gated
 from recipes.gate import refuse_shortfall
 from recipes.runs import Run
 from recipes.sections import sections
+from sanity.audit import ladder
+from sanity.audit.record import lint_record
+from sanity.checks import names_of
 from tests import audit_files, own_data
 
 # Checks of the other questions take longer, and have tests of their own.
@@ -44,6 +50,80 @@ def run_folder(output):
     return pathlib.Path(json.loads(output)["report"]).parent
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The folder of a run that asks all questions of a table in which each check has something to find."""
+    folder = tmp_path_factory.mktemp("whole")
+    recipe = audit_files.write_applications(folder)
+    words = ["run", str(recipe), "--quiet", "--json", "--out", str(folder / "artifacts")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        # Boosting machines take seconds each.
+        patch.setattr(ladder, "has_pairs", lambda: False)
+        done = click.testing.CliRunner().invoke(main, words)
+    assert done.exit_code == 0, (done.output, done.exception)
+    return run_folder(done.stdout)
+
+
+def families_of(folder):
+    """The verdicts of a run by check: dict of str to list of dict."""
+    families = json.loads((folder / "jobs/verdicts/verdicts.json").read_text())
+    return {name.partition("-")[2]: family["verdicts"] for name, family in families.items()}
+
+
+# All questions -------------------------------------------------------------------------------------------------------------
+
+FINDINGS = {
+    "reason_codes": {"REASONS STABLE", "REASONS AGREE ACROSS REFERENCES", "REASONS MATTER"},
+    "factor_importance": {"NO RARE DECISIVE FACTOR"},
+    "slices": {"WEAK SLICE BEYOND THE MARGIN"},
+    "embedding_slices": {"WEAK CLUSTER BEYOND THE MARGIN"},
+    "calibration": {"MISCALIBRATION BEYOND THE MARGIN"},
+    "shift": {"SHIFT BEYOND THE MARGIN"},
+    "harm": {"ERRORS ROSE"},
+    "unlikeness": {"UNLIKE THE REFERENCE"},
+    "decodable": {"ENCODED BEYOND LEGITIMATE"},
+    "proxy_use": {"USED BEYOND THE MARGIN"},
+    "group_gaps": {"GAP BEYOND THE MARGIN", "NOT ENOUGH DATA"},
+}
+
+
+def test_every_check_says_what_was_planted(whole):
+    verdicts = families_of(whole)
+    findings = {check: {verdict["finding"] for verdict in rows} for check, rows in verdicts.items()}
+    assert set(findings) == {*FINDINGS, "simpler"} == set(names_of("data"))
+    assert {check: findings[check] for check in FINDINGS} == FINDINGS
+    outcomes = {verdict["method"]: verdict["outcome"] for verdict in verdicts["simpler"]}
+    assert outcomes["linear model"] == "FAIL", "labels of a linear law"
+    assert "branch = inland" in verdicts["slices"][0]["why"] and "mean_radius" in verdicts["shift"][0]["why"]
+    assert "worst_texture" in verdicts["proxy_use"][0]["sentence"]
+    gaps = {verdict["method"]: verdict["outcome"] for verdict in verdicts["group_gaps"]}
+    assert gaps["selection rate by site"] == "FAIL"
+
+
+def test_the_record_of_all_questions_has_no_fault(whole):
+    record = json.loads((whole / "jobs/audit/record/record.json").read_text())
+    assert lint_record(record) == json.loads((whole / "jobs/audit/record/problems.json").read_text()) == []
+    checked = {
+        row["check"]
+        for part in record["sections"]
+        for row in (f for p in part["fields"] for f in p.get("findings", ()))
+    }
+    assert checked == {*FINDINGS, "simpler"}
+    assert "must be mended" not in (whole / "index.html").read_text()
+
+
+def test_what_is_wrong_with_a_record_is_said_in_a_line_and_on_both_pages(command, files):
+    text = (files / "lending.toml").read_text()
+    (files / "promise.toml").write_text(f'{text}\n[record]\nethics = "The system is unbiased."\n')
+    words = words_of(files, sheet="promise.toml")
+    code, output, error = command(*words, "--questions", "failures,record", "--draws", 99, "--tries", 4, "--quiet")
+    assert code == 0 and "the record must be mended" in output and "'unbiased'" in output, error
+    (page,) = (path for path in map(pathlib.Path, output.split()) if path.name == "index.html")
+    for path in (page, page.parent / "jobs/audit/record/record.html"):
+        assert "must be mended" in path.read_text() and "unbiased" in path.read_text()
+
+
 # What it says -------------------------------------------------------------------------------------------------------------
 
 
@@ -68,6 +148,22 @@ def test_a_protected_column_is_not_searched(command, files):
     families = json.loads((run_folder(output) / "jobs/verdicts/verdicts.json").read_text())
     # Calibration looks at groups of protected columns.
     assert families["0-slices"]["verdicts"] and "site" not in json.dumps(families["0-slices"])
+
+
+def test_without_protected_columns_nothing_is_read_or_asked_of_them(command, files):
+    words = ["--no-protected", "--draws", 99, "--tries", 4]
+    code, output, error = command(
+        *words_of(files, "worse.csv"), *words, "--questions", "failures,groups,record", "--quiet", "--json"
+    )
+    assert code == 0, error
+    folder = run_folder(output)
+    families = families_of(folder)
+    assert [verdict["finding"] for verdict in families["group_gaps"]] == ["NOT APPLICABLE"]
+    assert "site" not in json.dumps(families["slices"] + families["calibration"])
+    assert b"rows with site" not in (folder / "jobs/audit/record/record.json").read_bytes()
+    code, output, error = command(*words_of(files), *words, "--plan", "--json", "--quiet")
+    keys = [job["key"] for job in json.loads(output)["jobs"]]
+    assert code == 0 and "audit/checks/slices" in keys and "audit/checks/group_gaps" not in keys
 
 
 def test_questions_and_strict_change_what_is_asked_and_at_which_level(command, files):
@@ -119,16 +215,43 @@ def test_a_run_that_is_done_again_has_the_same_bytes(command, files, tmp_path):
     assert again == folder and artifacts_of(again) == before
 
 
-def test_no_cell_of_the_data_is_written(command, files):
-    frame = audit_files.many(1500)
-    frame["secret"] = [f"person-{number}-x" for number in range(len(frame))]
-    frame.to_csv(files / "secret.csv", index=False)
-    folder = run_folder(command(*words_of(files, "secret.csv"), *FAST, "--json")[1])
-    written = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.suffix != ".npz")
-    assert b"person-17-x" not in written and b"person-0-x" not in written
-    for path in folder.rglob("*.npz"):
-        arrays = np.load(path)
-        assert not any(frame["mean_radius"].iloc[3].astype("float32") in arrays[name] for name in arrays.files)
+def spellings_of(number):
+    """How a number may be written, with five digits or more: list of str."""
+    return [f"{number:.9g}"[:7], *(f"{number:.{digits}g}" for digits in (5, 6, 7, 8)), str(np.float32(number))]
+
+
+def secrets_in(folder):
+    """Files of a run that hold a rare level or the number of one row: set of str."""
+    words = [audit_files.RARE, *(word for number in audit_files.EXACT for word in spellings_of(number))]
+    names = set()
+    for path in folder.rglob("*"):
+        if path.suffix == ".npz":
+            arrays = dict(np.load(path)).values()
+            numbers = [array for array in arrays if array.dtype.kind == "f"]
+            hits = [
+                np.isclose(array, secret, rtol=1e-6, atol=0).any() for array in numbers for secret in audit_files.EXACT
+            ]
+            hits += [word in str(array.tolist()) for array in arrays if array.dtype.kind in "US" for word in words]
+        elif path.is_file():
+            hits = [word.encode() in path.read_bytes() for word in words]
+        else:
+            continue
+        names |= {path.name} if any(hits) else set()
+    return names
+
+
+def test_no_cell_of_the_data_is_written(whole, tmp_path):
+    assert secrets_in(whole) == set()
+    number = audit_files.EXACT[0]
+    for name, value in (
+        ("a.npz", np.float32(number)),
+        ("b.npz", np.float64(number)),
+        ("c.npz", np.array(["zyx-hamlet"])),
+    ):
+        np.savez(tmp_path / name, x=value)
+    (tmp_path / "d.json").write_text(json.dumps([float(np.float32(number)), number]))
+    (tmp_path / "e.html").write_text(f"up to {number:.5g}")
+    assert secrets_in(tmp_path) == {"a.npz", "b.npz", "c.npz", "d.json", "e.html"}, "the search itself"
 
 
 def test_outside_words_are_escaped_on_the_page(command, files):
@@ -144,48 +267,40 @@ def test_outside_words_are_escaped_on_the_page(command, files):
 # Other data ----------------------------------------------------------------------------------------------------------------
 
 
-def test_texts_and_series_are_audited_by_what_takes_the_place_of_columns(command, files):
-    words = [
-        "audit",
-        "--model",
-        files / "sentiment.keras",
-        "--test",
-        files / "reviews.csv",
-        "--sheet",
-        files / "reviews.toml",
-    ]
-    code, output, error = command(*words, *FAST, "--json")
+def weak_slice(command, *words):
+    """The verdict on groups of rows of an audit, and the folder of its run."""
+    code, output, error = command("audit", *words, *FAST, "--json")
     assert code == 0, error
-    assert json.loads((run_folder(output) / "jobs/audit/rows/about.json").read_text())["kind"] == "text"
-    code, output, error = command(
-        "audit", "--model", files / "ecg.keras", "--test", files / "beats.npz", *FAST, "--json"
-    )
-    assert code == 0 and verdict_outcome(output) == "INVALID", error
+    folder = run_folder(output)
+    return families_of(folder)["slices"][0], folder
 
 
-def verdict_outcome(output):
-    families = json.loads((run_folder(output) / "jobs/verdicts/verdicts.json").read_text())
-    return families["0-slices"]["verdicts"][0]["outcome"]
+def test_texts_are_audited_by_what_takes_the_place_of_columns(command, files, tmp_path):
+    audit_files.write_reviews(tmp_path / "reviews.csv")
+    model, sheet = files / "sentiment.keras", files / "reviews.toml"
+    verdict, folder = weak_slice(command, "--model", model, "--test", tmp_path / "reviews.csv", "--sheet", sheet)
+    assert verdict["outcome"] == "FAIL" and "length above" in verdict["why"], verdict["sentence"]
+    assert json.loads((folder / "jobs/audit/rows/about.json").read_text())["kind"] == "text"
 
 
-def test_photographs_have_statistics_and_metadata(command, user, tmp_path):
-    from PIL import Image
+def test_series_are_audited_by_what_takes_the_place_of_columns(command, files, tmp_path):
+    audit_files.write_beats(tmp_path / "beats.npz")
+    verdict, _ = weak_slice(command, "--model", files / "ecg.keras", "--test", tmp_path / "beats.npz")
+    assert verdict["outcome"] == "FAIL" and "sway spread above" in verdict["why"], verdict["sentence"]
 
-    rng, rows = np.random.default_rng(0), ["path,camera"]
-    for number in range(40):
-        path = tmp_path / "photos" / str(number % 2) / f"{number}.{'png' if number % 4 else 'jpg'}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(rng.integers(0, 256, (24, 24 + number % 3, 3), dtype=np.uint8)).save(path)
-        rows.append(f"{number % 2}/{path.name},{'xy'[number % 3 == 0]}")
-    (tmp_path / "meta.csv").write_text("\n".join(rows))
-    words = ["audit", *user, "--test", tmp_path / "photos", "--metadata", tmp_path / "meta.csv", *FAST]
-    code, output, error = command(*words, "--json")
-    assert code == 0, error
-    arrays = np.load(run_folder(output) / "jobs/audit/rows/test.npz")
-    assert {"brightness", "sharpness", "logits", "features"} <= set(arrays.files) and len(arrays["width"]) == 40
-    (tmp_path / "meta.csv").write_text("\n".join(rows[:-1]))
-    code, _, error = command(*words)
-    assert code == 2 and "without 1 of 40" in error
+
+def test_pictures_are_audited_by_their_statistics_and_metadata(command, tmp_path):
+    cameras = audit_files.write_pictures(tmp_path / "photos")
+    audit_files.reds().save(tmp_path / "reds.keras")
+    words = ["--model", tmp_path / "reds.keras", "--input-range", -1, 1, "--test", tmp_path / "photos"]
+    verdict, folder = weak_slice(command, *words, "--metadata", cameras)
+    assert verdict["outcome"] == "FAIL" and "brightness up to" in verdict["why"], verdict["sentence"]
+    assert "camera" not in verdict["why"]
+    arrays = np.load(folder / "jobs/audit/rows/test.npz")
+    assert {"brightness", "sharpness", "logits", "features"} <= set(arrays.files) and len(arrays["width"]) == 300
+    cameras.write_text("\n".join(cameras.read_text().splitlines()[:-1]))
+    code, _, error = command("audit", *words, "--metadata", cameras, *FAST)
+    assert code == 2 and "without 1 of 300" in error
 
 
 # Later windows --------------------------------------------------------------------------------------------------------------
@@ -275,4 +390,11 @@ def test_a_question_that_does_not_apply_passes_a_gate_beside_others():
     family = {"claim": "data", "controls": [], "blind": []}
     families = {"0-a": {**family, "verdicts": [row]}, "0-b": {**family, "verdicts": [other]}}
     refuse_shortfall(Run("", "", (), families), "fail")
+    with pytest.raises(Gated, match="the audit: no check applied"):
+        refuse_shortfall(Run("", "", (), {"0-b": families["0-b"]}), "fail")
+
+
+def test_a_gate_may_be_set_on_an_audit(command, files):
     assert sections.get("audit").judges(None)
+    code, _, error = command(*words_of(files, "many.csv"), *FAST, "--plan", "--fail-on", "fail")
+    assert code == 0, error

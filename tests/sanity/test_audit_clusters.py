@@ -3,50 +3,15 @@
 from dataclasses import replace
 
 import numpy as np
-import pytest
-from scipy import stats
-from sklearn.mixture import GaussianMixture
 
 from recipes.report.audited import embedding_slices as pictures
 from sanity.audit import clusters as audited
 from sanity.audit.margin import NONE, TOO_FEW
-from sanity.audit.slices import group_codes, search_slices, searched_errors
 from sanity.checks.embedding_slices import embedding_slices
 from sanity.statistics import wilson_interval
 from sanity.verdict import judge
 from tests.audit_worlds import failures
-
-
-@pytest.fixture(autouse=True)
-def fewer_mixtures(monkeypatch):
-    monkeypatch.setattr(audited, "COUNTS", (1, 8, 11, 14))
-
-
-def p_of(subject, seed, draws=99):
-    """The smallest p alone, without copies."""
-    rows, groups = subject.test, group_codes(subject.test)
-    members, _ = audited.fit_clusters(rows, seed=seed)
-    listed = audited.list_clusters(members, rows.units)
-    errors = searched_errors(rows, groups)
-    return search_slices(listed, errors, rows.units, groups, draws=draws, seed=seed).p.min()
-
-
-def naive_p(subject, seed, weight=1.0):
-    """Fisher's p, corrected for five, of clusters whose members on the other half are told by label and prediction too."""
-    rows, first = subject.test, np.random.default_rng(seed).random(len(subject.test)) < 0.5
-    known = np.hstack([rows.features, weight * np.eye(3)[rows.labels], weight * np.eye(3)[rows.predicted]])
-    mixture = GaussianMixture(14, covariance_type="diag", reg_covar=1e-2, random_state=seed).fit(known[first])
-    members, errors = mixture.predict(known), rows.errors
-    excess = [
-        errors[first & (members == place)].mean() if (first & (members == place)).sum() >= 15 else -1
-        for place in range(14)
-    ]
-    smallest = 1.0
-    for place in np.argsort(excess)[-5:]:
-        inside, other = errors[~first & (members == place)], errors[~first & (members != place)]
-        table = [[inside.sum(), len(inside) - inside.sum()], [other.sum(), len(other) - other.sum()]]
-        smallest = min(smallest, 5 * stats.fisher_exact(table, "greater").pvalue)
-    return smallest
+from tests.audit_worlds.measures import clusters_p, naive_clusters_p
 
 
 def test_planted_cluster_is_found_and_shown():
@@ -65,15 +30,17 @@ def test_planted_cluster_is_found_and_shown():
 
 def test_false_alarms_are_rare_and_those_of_clusters_by_label_are_not():
     worlds = [failures.activations(seed, 600, channels=8)[0] for seed in range(30)]
-    alarms = sum(p_of(world, seed) <= 0.05 for seed, world in enumerate(worlds))
+    alarms = sum(clusters_p(world, seed) <= 0.05 for seed, world in enumerate(worlds))
     assert wilson_interval(alarms, 30).low <= 0.05 and alarms <= 5
-    naive = sum(naive_p(failures.activations(seed, 600, channels=8, classes=3)[0], seed) <= 0.05 for seed in range(10))
+    naive = sum(
+        naive_clusters_p(failures.activations(seed, 600, channels=8, classes=3)[0], seed) <= 0.05 for seed in range(10)
+    )
     assert wilson_interval(naive, 10).low > 0.05
 
 
 def test_power_floor():
     worlds = [failures.activations(seed, 2000, effect=0.2)[0] for seed in range(8)]
-    assert np.mean([p_of(world, seed) <= 0.05 for seed, world in enumerate(worlds)]) >= 0.6
+    assert np.mean([clusters_p(world, seed) <= 0.05 for seed, world in enumerate(worlds)]) >= 0.6
 
 
 def test_nothing_planted_is_no_cluster():
@@ -91,8 +58,8 @@ def test_persons_are_exchanged_whole():
         logits = failures.answers(rng, labels, rng.random(800) < 1 / (1 + np.exp(-odds)), 10)
         features = subject.test.features[::4][owner] + 0.01
         rows = replace(subject.test, labels=labels, logits=logits, features=features)
-        alarms += p_of(replace(subject, test=replace(rows, units=owner)), seed) <= 0.05
-        naive += p_of(replace(subject, test=rows), seed) <= 0.05
+        alarms += clusters_p(replace(subject, test=replace(rows, units=owner)), seed) <= 0.05
+        naive += clusters_p(replace(subject, test=rows), seed) <= 0.05
     assert alarms <= 3 and wilson_interval(naive, 12).low > 0.05
 
 

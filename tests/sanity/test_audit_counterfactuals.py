@@ -57,12 +57,11 @@ def test_only_what_can_change_changes_and_in_its_direction():
     subject = worlds.additive(sheets=LEVERS)
     rows = refused(subject)
     results = counterfactuals(subject, rows, seed=0)
-    assert {result.word for result in results} <= {FOUND, NONE} and results[0].margin == 1
-    for result in results:
-        for change in result.changes:
-            moved = float(change["after"]) - float(change["before"])
-            assert change["column"] in ("x1", "x2", "x4")
-            assert moved > 0 if change["column"] == "x1" else moved < 0 if change["column"] == "x2" else True
+    assert {result.word for result in results} == {FOUND} and results[0].margin == 1
+    changes = [change for result in results for change in result.changes]
+    moved = [(change["column"], np.sign(float(change["after"]) - float(change["before"]))) for change in changes]
+    # To raise x4 is what the score wants; its direction is free.
+    assert {("x1", 1), ("x2", -1)} <= set(moved) <= {("x1", 1), ("x2", -1), ("x4", 1)}
 
 
 def test_the_row_that_is_written_out_passes_by_the_margin():
@@ -72,9 +71,9 @@ def test_the_row_that_is_written_out_passes_by_the_margin():
         inputs = subject.test.inputs[[row]].copy()
         for change in result.changes:
             inputs[0, subject.input_places[change["column"]][0]] = float(change["after"])
-        if result.word == FOUND:
-            score = subject.predict(inputs)[0, 1]
-            assert score >= 1 - 1e-6 and 1 / (1 + np.exp(-score)) == pytest.approx(result.probability)
+        score = subject.predict(inputs)[0, 1]
+        assert result.word == FOUND and score >= 1 - 1e-6
+        assert 1 / (1 + np.exp(-score)) == pytest.approx(result.probability)
 
 
 def test_the_cost_is_near_that_of_the_best_single_column_of_a_line():
@@ -104,8 +103,9 @@ def test_twins_choose_the_margin_and_what_fails_on_one_is_fragile():
 
 
 def test_none_is_found_where_nothing_helps_and_a_weak_one_is_fragile():
-    subject = worlds.additive(sheets={"x8": {"actionable": "up"}})
-    assert {result.word for result in counterfactuals(subject, refused(subject), seed=0)} <= {NONE, FRAGILE}
+    weak = with_twins(sheets={"x7": {"actionable": "any"}, "x8": {"actionable": "any"}})
+    words = [result.word for result in counterfactuals(weak, refused(weak), seed=0)]
+    assert set(words) == {NONE, FRAGILE} and words.count(FRAGILE) >= 10
     subject = worlds.additive(sheets={"x1": {"actionable": "down"}})
     assert {result.word for result in counterfactuals(subject, refused(subject), seed=0)} == {NONE}
     subject = worlds.additive()

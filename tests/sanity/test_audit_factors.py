@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sanity.audit.attributions import attribute, exchange_roles
-from sanity.audit.effects import accumulated_effects, partial_dependence
+from sanity.audit.effects import accumulated_effects, hide_ends, partial_dependence
 from sanity.audit.factors import OTHERS, Factor, group_factors, spearman
 from sanity.audit.importance import affected_rows, decisive_share, loss_importance, partner_strata
 from sanity.audit.plausibility import neighbourhood
@@ -148,21 +148,11 @@ def test_a_column_of_no_use_has_no_rise_and_p_is_never_zero():
     assert losses.rise[4] == 0 and losses.p[4] == 1 and losses.p.min() == 0.01
 
 
-def unit_world(seed, units=60, rows=5):
-    """Columns and labels of persons, which go together within a person and not beyond: the networks weights are of no use."""
-    rng = np.random.default_rng(seed)
-    persons = np.repeat(np.arange(units), rows)
-    values = rng.standard_normal((units, 4))[persons] + 0.2 * rng.standard_normal((units * rows, 4))
-    subject = worlds.subject_of(values, lambda x: x @ np.full(4, 0.7), seed=seed, units=persons)
-    labels = (rng.random(units) < 0.5)[persons].astype(int)
-    return dataclasses.replace(subject, test=dataclasses.replace(subject.test, labels=labels))
-
-
 def test_no_use_is_found_where_there_is_none_and_rows_taken_for_units_alarm():
     alarms = {"units": 0, "rows": 0}
     runs = 60
     for seed in range(runs):
-        subject = unit_world(seed)
+        subject = worlds.persons(seed)
         for name, units in (("units", subject.test.units), ("rows", np.arange(len(subject.test)))):
             rows = dataclasses.replace(subject.test, units=units)
             losses = loss_importance(subject.predict, rows, singles(4), seed=seed, draws=99)
@@ -210,6 +200,16 @@ def test_accumulated_effects_are_those_of_the_slow_formula():
     assert (effect.low <= effect.effects + 1e-9).all() and (effect.high >= effect.effects - 1e-9).all()
 
 
+def test_the_smallest_and_the_largest_value_of_a_row_are_hidden_and_those_of_many_rows_are_not():
+    values = worlds.gaussian(300, 2, 1).astype("float32")
+    effect = accumulated_effects(bent_of_two, values, 0, np.arange(300), seed=0)
+    cut = hide_ends(effect, values[:, 0])
+    assert cut.values.tolist() == effect.values[1:-1].tolist() and cut.high.tolist() == effect.high[1:-1].tolist()
+    values[:, 0] = np.arange(300) % 2
+    effect = accumulated_effects(bent_of_two, values, 0, np.arange(300), seed=0)
+    assert hide_ends(effect, values[:, 0]).values[[0, -1]].tolist() == [0, 1]
+
+
 def bent_of_two(x):
     return x[:, 0] ** 2 + x[:, 0] * x[:, 1]
 
@@ -222,6 +222,13 @@ def test_partial_dependence_is_not_drawn_where_no_row_lies():
     for inputs, is_drawn in ((values, False), (worlds.gaussian(1000, 2, 0).astype("float32"), True)):
         neighbours = neighbourhood(inputs, np.arange(1000), seed=0)
         assert partial_dependence(bent_of_two, inputs, 0, points, neighbours, seed=0).is_drawn == is_drawn
+
+
+def test_rows_that_others_are_compared_with_are_drawn_from_the_whole_file():
+    """Of a file that is sorted by a column the first rows would be all alike, and the last ones far off."""
+    values = np.sort(worlds.gaussian(9000, 2, 0), axis=0)
+    neighbours = neighbourhood(values, np.arange(9000), seed=0)
+    assert neighbours.is_plausible(values).mean() > 0.9
 
 
 def test_a_constant_column_has_no_effect():

@@ -70,6 +70,31 @@ def test_one_label_in_the_current_rows_is_said():
     assert "all labelled current rows have the same label" in told
 
 
+FOUR = Signature(width=2, classes=("a", "b", "c", "d"))
+
+
+@pytest.mark.parametrize(
+    "copy, is_leak",
+    [
+        (lambda labels: labels, True),
+        (lambda labels: 100 - 7 * labels, True),
+        (lambda labels: np.array([3.0, 0, 9, 4])[labels], True),
+        (lambda labels: np.where(np.arange(200) % 4 == 0, np.nan, labels), True),
+        (lambda labels: np.where(np.arange(200) == 0, labels + 1, labels), False),
+        (lambda labels: labels // 2, False),
+        (lambda labels: labels + np.arange(200) / 1000, False),
+    ],
+)
+def test_a_class_label_that_was_copied_into_an_input_is_a_leak(copy, is_leak):
+    rng = np.random.default_rng(0)
+    labels = rng.permutation(np.arange(200) % 4)
+    frame = pd.DataFrame(
+        {"first": rng.standard_normal(200), "second": copy(labels), "price": np.array([*"abcd"])[labels]}
+    )
+    columns = NUMBERS | {"second": {"roles": ["input"], "fill": 0}}
+    assert ("LEAK: the column second is a copy of the label" in notes(frame, FOUR, columns)) == is_leak
+
+
 # Copies -------------------------------------------------------------------------------------------------------------------
 
 
@@ -117,13 +142,15 @@ def every_role(seed=0, count=600):
 
     logits = predict(values)
     labels = (rng.random(count) < 1 / (1 + np.exp(-(logits[:, 1] - logits[:, 0])))).astype(int)
+    # Two clouds, of which each is a cluster.
+    features = np.column_stack([values, 9 * (rng.random(count) < 0.4)])
     rows = Rows(
         tuple(Column(name, column) for name, column in zip("abc", values.T)),
         np.arange(count),
         True,
         labels,
         logits,
-        values.astype("float32"),
+        features.astype("float32"),
         protected=(Column("group", group, ("one", "two"), "metadata"),),
         inputs=values.astype("float32"),
     )
@@ -135,16 +162,48 @@ def every_role(seed=0, count=600):
     return AuditSubject("net", *parts, sheet, ("0", "1"), places, predict)
 
 
+# Settings of checks that take seconds.
+QUICK = {"simpler": {"budget": 1, "draws": 99}, "reason_codes": {"rows": 40}}
+
+
 @pytest.mark.parametrize("name", names_of("data"))
 def test_test_rows_that_were_trained_on_make_every_question_invalid(name):
     subject = every_role()
-    options = {} if name == "simpler" else {"tries": 4}
+    options = {"tries": 4, **QUICK.get(name, {})}
     alone = checks.get(name)(subject, seed=0, **options)
     assert not any("training rows" in gate.words for row in alone for gate in row.failed)
     copied = replace(subject, train=subject.test.take(np.arange(0, 200, 4)))
     verdicts = judge(checks.get(name)(copied, seed=0, **options))
     assert {verdict.outcome for verdict in verdicts} == {"INVALID"}
     assert "copies of training rows" in verdicts[0].sentence
+
+
+def renamed(subject):
+    """The subject with other names of all columns, in the opposite order of the alphabet."""
+    names = {name: f"{'zyxw'[place]} renamed" for place, name in enumerate(subject.sheet.columns)}
+
+    def rename(rows):
+        parts = {
+            part: tuple(replace(column, name=names[column.name]) for column in getattr(rows, part))
+            for part in ("columns", "protected")
+        }
+        return replace(rows, **parts)
+
+    sheet = subject.sheet.model_copy(
+        update={"columns": {names[name]: column for name, column in subject.sheet.columns.items()}}
+    )
+    sets = {name: rename(getattr(subject, name)) for name in ("test", "train", "current")}
+    places = {names[name]: places for name, places in subject.input_places.items()}
+    return replace(subject, sheet=sheet, input_places=places, **sets)
+
+
+@pytest.mark.parametrize("name", names_of("data"))
+def test_other_names_of_columns_change_no_verdict(name):
+    subject, options = every_role(1), {"tries": 4, **QUICK.get(name, {})}
+    first, other = (judge(checks.get(name)(one, seed=0, **options)) for one in (subject, renamed(subject)))
+    assert not any("renamed" in verdict.sentence for verdict in first)
+    numbers = [[(row.outcome, row.finding, row.p, str(row.effect)) for row in verdicts] for verdicts in (first, other)]
+    assert numbers[0] == numbers[1] and {row.outcome for row in first} != {"INVALID"}
 
 
 def test_the_same_file_as_current_rows_is_invalid_though_rows_are_units():

@@ -18,18 +18,7 @@ from sanity.checks.shift import shift
 from sanity.statistics import wilson_interval
 from sanity.verdict import judge
 from tests.audit_worlds import shifts
-
-
-def eyes_of(subject, seed=0):
-    return Eyes(encode_inputs(subject.test, subject.current), seed=seed)
-
-
-def seen(subject, seed=0, draws=99):
-    return min_p(eyes_of(subject, seed).look(draws).statistics).min()
-
-
-def pair(kind, seed, sizes=(500, 300), **options):
-    return shifts.subject_of(*map(shifts.rows_of, shifts.gaussian(kind, seed, sizes, **options)))
+from tests.audit_worlds.measures import eyes_of, naive_shift_p, shift_p
 
 
 def verdict_of(subject, **options):
@@ -161,17 +150,16 @@ def test_many_rare_levels_are_no_shift():
 def test_silence_where_nothing_is_and_the_naive_count_of_columns_is_not_silent():
     alarms, naive = [], []
     for seed in range(60):
-        subject = pair("none", seed, (150, 100), columns=10)
-        alarms.append(seen(subject, seed) <= 0.05)
-        both = zip(subject.test.columns, subject.current.columns)
-        naive.append(min(stats.ks_2samp(a.values, b.values).pvalue for a, b in both) <= 0.05)
+        subject = shifts.pair("none", seed, (150, 100), columns=10)
+        alarms.append(shift_p(subject, seed) <= 0.05)
+        naive.append(naive_shift_p(subject).min() <= 0.05)
     assert np.mean(alarms) <= 0.12 and wilson_interval(sum(alarms), 60).low <= 0.05
     assert wilson_interval(sum(naive), 60).low > 0.05
 
 
 def test_days_with_effects_are_no_shift_and_rows_as_units_say_that_they_are():
     right, naive = (
-        [seen(shifts.days(seed, rows=15, between=0.1, are_units=are_units), seed) <= 0.05 for seed in range(30)]
+        [shift_p(shifts.days(seed, rows=15, between=0.1, are_units=are_units), seed) <= 0.05 for seed in range(30)]
         for are_units in (True, False)
     )
     assert wilson_interval(sum(right), 30).low <= 0.05 and wilson_interval(sum(naive), 30).low > 0.05
@@ -182,12 +170,12 @@ def test_days_with_effects_are_no_shift_and_rows_as_units_say_that_they_are():
     (("means", (2000, 500), 8, 0.95), ("means", (500, 300), 20, 0.8), ("correlation", (500, 300), 20, 0.75)),
 )
 def test_planted_shifts_are_seen(kind, sizes, runs, floor):
-    powers = [seen(pair(kind, seed, sizes), seed) <= 0.05 for seed in range(runs)]
+    powers = [shift_p(shifts.pair(kind, seed, sizes), seed) <= 0.05 for seed in range(runs)]
     assert np.mean(powers) >= floor
 
 
 def test_no_eye_sees_all():
-    means, correlation = (eyes_of(pair(kind, 0)).look(99).statistics for kind in ("means", "correlation"))
+    means, correlation = (eyes_of(shifts.pair(kind, 0)).look(99).statistics for kind in ("means", "correlation"))
     p = [(values >= values[0]).mean(axis=0) for values in (means, correlation)]
     assert p[0][2] <= 0.05 < p[0][3] and p[1][3] <= 0.05 < p[1][0]
 
@@ -196,9 +184,9 @@ def test_no_eye_sees_all():
 
 
 def test_the_verdict_names_the_columns_and_a_pair_is_not_called_small():
-    (verdict,) = verdict_of(pair("means", 0, (1500, 1000), columns=4))
+    (verdict,) = verdict_of(shifts.pair("means", 0, (1500, 1000), columns=4))
     assert (verdict.outcome, verdict.finding) == ("FAIL", "SHIFT BEYOND THE MARGIN") and "c0" in verdict.why
-    (verdict,) = verdict_of(pair("correlation", 0, (1500, 1000), columns=4))
+    (verdict,) = verdict_of(shifts.pair("correlation", 0, (1500, 1000), columns=4))
     assert verdict.outcome == "FAIL" and "c0 with c1" in verdict.why
     linear = verdict.settings["linear"]
     assert linear[2] < verdict.settings["delta"], "by the linear classifier alone it were within the margin"
@@ -260,13 +248,13 @@ def test_dealt_blocks_keep_neighbours_together():
 
 
 def test_without_current_rows_it_does_not_apply():
-    (verdict,) = judge(shift(AuditSubject("net", pair("none", 0).test), seed=0))
+    (verdict,) = judge(shift(AuditSubject("net", shifts.pair("none", 0).test), seed=0))
     assert verdict.finding == "NOT APPLICABLE" and "--current" in verdict.why
 
 
 def test_edges_give_a_verdict_and_never_p_of_zero():
     rng = np.random.default_rng(5)
-    plain = pair("none", 0, (60, 40), columns=3)
+    plain = shifts.pair("none", 0, (60, 40), columns=3)
     constant = shifts.subject_of(*(shifts.rows_of(np.ones((40, 2))) for _ in range(2)))
     missing = plain.current.with_values(c0=np.full(40, np.nan))
     one_unit = dataclasses.replace(plain.current, units=np.zeros(40, int))
@@ -282,13 +270,13 @@ def test_edges_give_a_verdict_and_never_p_of_zero():
 
 
 def test_copies_of_the_reference_among_current_rows_need_units():
-    rows = dataclasses.replace(pair("none", 0, (60, 40), columns=3).test, has_units=False)
+    rows = dataclasses.replace(shifts.pair("none", 0, (60, 40), columns=3).test, has_units=False)
     (verdict,) = verdict_of(shifts.subject_of(rows, rows.take(np.arange(40))))
     assert verdict.finding == "GATE FAILED" and "exact copy" in verdict.why
 
 
 def test_the_same_seed_gives_the_same_and_order_and_scale_change_no_verdict():
-    subject = pair("means", 1, (600, 400), columns=5, amount=0.4)
+    subject = shifts.pair("means", 1, (600, 400), columns=5, amount=0.4)
     first, again = (shift(subject, seed=0, draws=99, tries=4)[0] for _ in range(2))
     assert all(np.array_equal(first.samples[name], again.samples[name]) for name in first.samples)
     assert first.settings == again.settings
@@ -310,7 +298,7 @@ def test_the_same_seed_gives_the_same_and_order_and_scale_change_no_verdict():
 def test_gaps_of_columns_have_bounds_for_all_together():
     covered = []
     for seed in range(30):
-        eyes = eyes_of(pair("means", seed, (1000, 600), columns=5))
+        eyes = eyes_of(shifts.pair("means", seed, (1000, 600), columns=5))
         gaps = column_gaps(eyes)
         truth = 2 * stats.norm.cdf(0.15) - 1
         covered.append((gaps.low[:2] <= truth).all() and (gaps.high[:2] >= truth).all())

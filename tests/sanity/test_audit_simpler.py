@@ -337,28 +337,15 @@ def test_the_network_and_the_models_are_shown_in_their_worst_group():
 # Ways of training.
 
 
-def least_squares(columns):
-    def train(rows):
-        inputs = np.c_[np.ones(len(rows)), rows.inputs[:, columns]]
-        weights = np.linalg.lstsq(inputs, 2.0 * rows.labels - 1, rcond=None)[0]
-        return lambda others: (np.c_[np.ones(len(others)), others.inputs[:, columns]] @ weights > 0).astype(int)
-
-    return train
-
-
-def exchangeable(seed, rows=150):
-    """Two sets of columns that tell the label equally well."""
-    rng = np.random.default_rng(seed)
-    labels = rng.integers(0, 2, rows)
-    inputs = rng.standard_normal((rows, 6)) + 0.5 * (2 * labels[:, None] - 1)
-    return Rows((), np.arange(rows), True, labels, None, inputs=inputs)
-
-
 def test_equal_ways_of_training_are_called_different_at_the_level():
     alarms, naive, halves = [], [], []
     for run in range(200):
         result = cross_validation.compare_recipes(
-            least_squares([0, 1, 2]), least_squares([3, 4, 5]), exchangeable(run), seed=run, repeats=5
+            worlds.least_squares([0, 1, 2]),
+            worlds.least_squares([3, 4, 5]),
+            worlds.exchangeable(run),
+            seed=run,
+            repeats=5,
         )
         alarms.append(result.p < 0.05)
         halves.append(result.f_p < 0.05)
@@ -371,10 +358,16 @@ def test_equal_ways_of_training_are_called_different_at_the_level():
 
 def test_a_better_way_of_training_is_ahead():
     result = cross_validation.compare_recipes(
-        least_squares([0, 1, 2, 3, 4, 5]), least_squares([0]), exchangeable(0, rows=400), seed=0, repeats=2
+        worlds.least_squares([0, 1, 2, 3, 4, 5]),
+        worlds.least_squares([0]),
+        worlds.exchangeable(0, rows=400),
+        seed=0,
+        repeats=2,
     )
     assert result.difference.low > 0 and result.p < 0.01 and result.f_p < 0.1
-    same = cross_validation.compare_recipes(least_squares([0]), least_squares([0]), exchangeable(0), seed=0, repeats=1)
+    same = cross_validation.compare_recipes(
+        worlds.least_squares([0]), worlds.least_squares([0]), worlds.exchangeable(0), seed=0, repeats=1
+    )
     assert same.difference.high == 0 and same.p == same.f_p == 1
 
 
@@ -383,7 +376,7 @@ def test_the_f_test_is_that_of_mlxtend():
     from sklearn.linear_model import LogisticRegression
     from sklearn.tree import DecisionTreeClassifier
 
-    data = exchangeable(1)
+    data = worlds.exchangeable(1)
     models = (LogisticRegression(), DecisionTreeClassifier(max_depth=2, random_state=0))
     expected = combined_ftest_5x2cv(*models, data.inputs, data.labels, random_seed=3)
     rng, differences_of_halves = np.random.RandomState(3), np.empty((5, 2))
@@ -408,7 +401,9 @@ def test_the_corrected_t_test_is_the_formula():
 
 def test_ways_of_training_need_units_and_labels():
     with pytest.raises(Refused, match="20 units or more"):
-        cross_validation.compare_recipes(least_squares([0]), least_squares([1]), exchangeable(0, rows=10), seed=0)
+        cross_validation.compare_recipes(
+            worlds.least_squares([0]), worlds.least_squares([1]), worlds.exchangeable(0, rows=10), seed=0
+        )
 
 
 def test_a_subject_without_classes_needs_no_names():

@@ -4,39 +4,23 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy import stats
 
-from sanity.audit import slices as audited
+from sanity.audit.excess import excess_of
+from sanity.audit.exchange import Exchange, group_codes, searched_errors
 from sanity.audit.margin import BEYOND, NONE, TOO_FEW, UNCERTAIN, WITHIN, compare_with_margin, limit_finding, outcome_of
 from sanity.audit.rows import Column, Rows
+from sanity.audit.search import search_slices
+from sanity.audit.slices import count_units, list_slices, predicates
 from sanity.checks.slices import slices
-from sanity.statistics import wilson_interval
+from sanity.seeds import derive_seed
+from sanity.statistics import Interval, wilson_interval
 from sanity.verdict import judge
 from tests.audit_worlds import failures
+from tests.audit_worlds.measures import naive_slices_p, slices_p
 
 
 def verdict_of(subject, seed=0, **options):
     return judge(slices(subject, seed=seed, **{"draws": 99, **options}))[0]
-
-
-def p_of(subject, seed, draws=99):
-    """The smallest p alone, without copies."""
-    rows = subject.test
-    groups = audited.group_codes(rows)
-    errors = audited.searched_errors(rows, groups)
-    listed = audited.list_slices(rows)
-    return audited.search_slices(listed, errors, rows.units, groups, draws=draws, seed=seed).p.min()
-
-
-def naive_p(subject):
-    """Fisher's p of the slice with the most excess, on the rows that chose it."""
-    listed, errors = audited.list_slices(subject.test), subject.test.errors
-    holds = listed.masks(np.arange(len(listed)))
-    inside = holds @ errors
-    table = [inside, holds.sum(1) - inside, errors.sum() - inside, (~holds).sum(1) - errors.sum() + inside]
-    excess = table[0] / holds.sum(1) - table[2] / (~holds).sum(1)
-    best = (excess / np.sqrt(1 / holds.sum(1) + 1 / (~holds).sum(1))).argmax()
-    return stats.fisher_exact(np.array([row[best] for row in table]).reshape(2, 2), "greater").pvalue
 
 
 def test_planted_slice_is_named_and_beyond_the_margin():
@@ -57,19 +41,19 @@ def test_planted_slice_is_named_and_beyond_the_margin():
 
 def test_false_alarms_are_rare_and_naive_ones_are_not():
     worlds = [failures.table(seed, 500, columns=8) for seed in range(60)]
-    alarms = sum(p_of(world, seed) <= 0.05 for seed, world in enumerate(worlds))
+    alarms = sum(slices_p(world, seed) <= 0.05 for seed, world in enumerate(worlds))
     assert wilson_interval(alarms, 60).low <= 0.05 and alarms <= 8
-    assert wilson_interval(sum(naive_p(world) <= 0.05 for world in worlds[:20]), 20).low > 0.05
+    assert wilson_interval(sum(naive_slices_p(world) <= 0.05 for world in worlds[:20]), 20).low > 0.05
 
 
 def test_power_floor():
-    assert np.mean([p_of(failures.table(seed, 2000, effect=0.2), seed) <= 0.05 for seed in range(15)]) >= 0.7
+    assert np.mean([slices_p(failures.table(seed, 2000, effect=0.2), seed) <= 0.05 for seed in range(15)]) >= 0.7
 
 
 @pytest.mark.parametrize("persons", [0, 4])
 def test_a_hard_class_is_no_slice(persons):
     worlds = [failures.table(seed, 600, columns=8, hard=0.6, base=0.05, persons=persons) for seed in range(25)]
-    assert sum(p_of(world, seed) <= 0.05 for seed, world in enumerate(worlds)) <= 5
+    assert sum(slices_p(world, seed) <= 0.05 for seed, world in enumerate(worlds)) <= 5
     verdict = verdict_of(worlds[0])
     assert verdict.finding in (NONE, TOO_FEW), verdict.sentence
     without = [verdict_of(world, beyond="none", tries=2).p <= 0.05 for world in worlds[:8]]
@@ -79,8 +63,8 @@ def test_a_hard_class_is_no_slice(persons):
 def test_persons_are_exchanged_whole_and_hidden_ones_break_the_check():
     worlds = [failures.table(seed, 1000, columns=8, persons=4) for seed in range(20)]
     hidden = [failures.table(seed, 1000, columns=8, persons=4, named=False) for seed in range(20)]
-    assert sum(p_of(world, seed) <= 0.05 for seed, world in enumerate(worlds)) <= 4
-    assert wilson_interval(sum(p_of(world, seed) <= 0.05 for seed, world in enumerate(hidden)), 20).low > 0.05
+    assert sum(slices_p(world, seed) <= 0.05 for seed, world in enumerate(worlds)) <= 4
+    assert wilson_interval(sum(slices_p(world, seed) <= 0.05 for seed, world in enumerate(hidden)), 20).low > 0.05
     findings = [verdict_of(world).finding for world in hidden[:4]]
     assert findings.count("GATE FAILED") >= 3, findings
     assert all(verdict_of(world).finding != "GATE FAILED" for world in worlds[:3])
@@ -90,7 +74,8 @@ def test_persons_are_exchanged_whole_and_hidden_ones_break_the_check():
 def test_a_sorted_file_breaks_nothing(key):
     subject = failures.table(3, 4000, effect=0.25, columns=8)
     subject = replace(subject, test=subject.test.take(np.argsort(key(subject.test), kind="stable")))
-    assert verdict_of(subject).finding.startswith("WEAK SLICE"), verdict_of(subject).sentence
+    verdict = verdict_of(subject)
+    assert verdict.finding.startswith("WEAK SLICE"), verdict.sentence
 
 
 def test_a_regression_is_searched_in_deviations():
@@ -108,17 +93,17 @@ def test_a_regression_is_searched_in_deviations():
 
 def test_search_is_the_slow_formula():
     subject = failures.table(5, 400, effect=0.3, columns=5)
-    rows, groups = subject.test, audited.group_codes(subject.test)
-    errors, listed = audited.searched_errors(rows, groups), audited.list_slices(rows)
-    search = audited.search_slices(listed, errors, rows.units, groups, draws=49, seed=3)
-    exchange = audited.Exchange(errors, groups)
+    rows, groups = subject.test, group_codes(subject.test)
+    errors, listed = searched_errors(rows, groups), list_slices(rows)
+    search = search_slices(listed, errors, rows.units, groups, draws=49, seed=3)
+    exchange = Exchange(errors, groups)
 
     def excess(values):
         masks = [listed.masks(np.array([place]))[0] for place in range(len(listed))]
         return np.array([values[mask].mean() - values[~mask].mean() for mask in masks])
 
-    scaling = np.array([excess(row) for row in exchange.draws(rows.units, 200, seed=audited.derive_seed(3, "scaling"))])
-    ranked = np.array([excess(row) for row in exchange.draws(rows.units, 49, seed=audited.derive_seed(3, "ranked"))])
+    scaling = np.array([excess(row) for row in exchange.draws(rows.units, 200, seed=derive_seed(3, "scaling"))])
+    ranked = np.array([excess(row) for row in exchange.draws(rows.units, 49, seed=derive_seed(3, "ranked"))])
     distance = (excess(errors) - scaling.mean(0)) / scaling.std(0)
     largest = ((ranked - scaling.mean(0)) / scaling.std(0)).max(axis=1)
     assert np.allclose(search.distance, distance, atol=1e-3)
@@ -132,11 +117,11 @@ def test_the_excess_is_that_over_the_same_label():
     mask |= groups == 2
     mask[:40] = False
     errors = 0.3 * mask + 0.5 * (groups == 1) + rng.normal(0, 0.1, 500)
-    excess, variance, freedom = audited.excess_of(mask, errors, np.arange(500), groups)
+    excess, variance, freedom = excess_of(mask, errors, np.arange(500), groups)
     table = np.column_stack([mask, *(groups == place for place in range(3))]).astype(float)
     assert np.isclose(excess, np.linalg.lstsq(table, errors, rcond=None)[0][0])
     assert freedom == min(mask.sum(), (~mask).sum()) - 1 and 0 < variance < 0.01
-    assert np.isnan(audited.excess_of(groups == 1, errors, np.arange(500), groups)).all()
+    assert np.isnan(excess_of(groups == 1, errors, np.arange(500), groups)).all()
 
 
 def test_conditions_keep_ties_together():
@@ -145,13 +130,29 @@ def test_conditions_keep_ties_together():
     missing = np.where(rng.random(400) < 0.2, np.nan, rng.normal(size=400))
     constant = np.ones(400)
     columns = tuple(Column(name, values) for name, values in zip("abc", (mostly_zero, missing, constant)))
-    conditions = audited.predicates(Rows(columns, np.arange(400)))
+    conditions = predicates(Rows(columns, np.arange(400)))
     assert "a = 0" in conditions.names and "b missing" in conditions.names
     assert not any(name.startswith("c") for name in conditions.names)
     of_a = conditions.holds[[name.startswith("a ") for name in conditions.names]]
     assert (of_a.sum(axis=0) <= 1).all()
     rescaled = tuple(Column(name, 1000 * values) for name, values in zip("abc", (mostly_zero, missing, constant)))
-    assert np.array_equal(audited.predicates(Rows(rescaled, np.arange(400))).holds, conditions.holds)
+    assert np.array_equal(predicates(Rows(rescaled, np.arange(400))).holds, conditions.holds)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_units_of_slices_are_counted_as_one_by_one(seed):
+    rng = np.random.default_rng(seed)
+    rows = failures.table(seed, 400, columns=6).test
+    # Units of one to many rows, whose numbers have gaps and whose rows lie apart.
+    units = 3 * rng.integers(rng.choice([5, 12, 60, 400]), size=400) + 7
+    listed = list_slices(rows)
+    assert len(listed) > 20
+    slow = [len(np.unique(units[listed.masks(np.array([place]))[0]])) for place in range(len(listed))]
+    assert count_units(listed, units).tolist() == slow
+    named = list_slices(replace(rows, units=units))
+    usable = [set(listed.name(place).split(" and ")) <= set(named.conditions.names) for place in range(len(listed))]
+    expected = {listed.name(place) for place in range(len(listed)) if slow[place] >= 10 and usable[place]}
+    assert {named.name(place) for place in range(len(named))} == expected
 
 
 def test_what_cannot_be_asked_is_said():
@@ -175,10 +176,11 @@ def test_same_seed_same_bytes_and_other_orders_same_verdict():
     assert all(first.samples[name].tobytes() == second.samples[name].tobytes() for name in first.samples)
     order = np.random.default_rng(0).permutation(2000)
     moved = replace(subject, test=subject.test.take(order))
-    assert verdict_of(moved).finding == verdict_of(subject).finding
+    verdict = verdict_of(subject)
+    assert verdict_of(moved).finding == verdict.finding
     values = {c.name: 1000 * c.values for c in subject.test.columns if not c.is_category}
     rescaled = verdict_of(replace(subject, test=subject.test.with_values(**values)))
-    assert (rescaled.finding, rescaled.effect) == (verdict_of(subject).finding, verdict_of(subject).effect)
+    assert (rescaled.finding, rescaled.effect) == (verdict.finding, verdict.effect)
 
 
 def test_beyond_confidence_is_silent_where_confidence_says_it():
@@ -198,4 +200,4 @@ def test_within_needs_the_power_to_find_the_margin():
     small = np.zeros((3, 20), bool)
     assert limit_finding(WITHIN, small, 100) == UNCERTAIN and limit_finding(NONE, small, 100) == TOO_FEW
     assert limit_finding(WITHIN, ~small, 100) == WITHIN and outcome_of(BEYOND, 11) == "INCONCLUSIVE"
-    assert compare_with_margin(0.5, audited.Interval(float("nan"), float("-inf"), float("inf")), 0.1) == TOO_FEW
+    assert compare_with_margin(0.5, Interval(float("nan"), float("-inf"), float("inf")), 0.1) == TOO_FEW

@@ -19,10 +19,10 @@ def figures(evidence):
     Returns:
         list of (title, str of SVG), one of each column.
     """
-    shown = [effect for effect in evidence.settings.get("effects", ()) if effect["sample"] in evidence.samples]
+    effects = [effect for effect in evidence.settings.get("effects", ()) if effect["sample"] in evidence.samples]
     return [
         (_title(effect), draw_effect(effect["column"], evidence.samples[effect["sample"]]))
-        for effect in shown[:COLUMNS]
+        for effect in effects[:COLUMNS]
     ]
 
 

@@ -22,15 +22,15 @@ def figures(evidence):
     names, rates = evidence.settings["groups"], evidence.samples["rates"]
     counts = evidence.samples["counts"]
     order = sorted(range(len(names)), key=lambda place: -counts[place])
-    shown = [place for place in order if np.isfinite(rates[place]).all()]
+    measured = [place for place in order if np.isfinite(rates[place]).all()]
     sizes = [f" ({count:,})" if count else "" for count in counts]
-    rows = [(f"{names[place]}{sizes[place]}", *map(float, rates[place])) for place in shown[:MOST]]
-    return [(_title(evidence, [names[place] for place in order if place not in shown], len(shown)), _draw(rows))]
+    rows = [(f"{names[place]}{sizes[place]}", *map(float, rates[place])) for place in measured[:MOST]]
+    return [(_title(evidence, [names[place] for place in order if place not in measured], len(measured)), _draw(rows))]
 
 
-def _title(evidence, blank, shown):
-    notes = [f"no rate is shown, too few rows: {', '.join(blank)}"] if blank else []
-    notes += [f"{shown - MOST} smaller groups are in the table"] if shown > MOST else []
+def _title(evidence, small, count):
+    notes = [f"no rate is shown, too few rows: {', '.join(small)}"] if small else []
+    notes += [f"{count - MOST} smaller groups are in the table"] if count > MOST else []
     return "; ".join([f"{evidence.method}, with rows of each group", *notes])
 
 
