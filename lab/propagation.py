@@ -117,6 +117,8 @@ def pair_operations(operations, others):
     Raises:
         Refused: where they are not the same operations, as of a model that keeps tensors between its calls.
     """
+    # A constant is made once in a graph, when it is first used.
+    operations, others = ([op for op in side if op.inputs] for side in (operations, others))
     if [op.type for op in operations] != [op.type for op in others]:
         raise Refused(
             "A reference goes the same way through a network as an input. Received: a network that does something else in its second call. Use integrated_gradients."
