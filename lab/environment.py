@@ -50,6 +50,7 @@ def _quiet():
 with _quiet():
     import keras
     import tensorflow as tf
+    from tensorflow.python.framework.ops import get_gradient_function  # noqa: F401
 
 tf.get_logger().setLevel("ERROR")
 

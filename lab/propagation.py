@@ -9,7 +9,7 @@ a library says is passed by, since the operations inside it have rules of their 
 
 from dataclasses import dataclass
 
-from lab.environment import tf
+from lab.environment import get_gradient_function, tf
 from lab.refusal import Refused
 
 # Results that depend on the shape of what they are given, and not on its numbers.
@@ -198,11 +198,20 @@ def gradient_of(op, inputs, outputs):
     Returns:
         dict of an input's name to its multiplier.
     """
-    inputs = list({tensor.name: tensor for tensor in inputs}.values())
-    pairs = [(tensor, value) for tensor, value in zip(op.outputs, outputs) if value is not None]
-    tensors, values = zip(*pairs)
-    slopes = tf.gradients(list(tensors), inputs, grad_ys=list(values), stop_gradients=inputs)
-    return {tensor.name: slope for tensor, slope in zip(inputs, slopes) if slope is not None}
+    # Not tf.gradients, which goes through all of the graph behind the inputs each time.
+    values = [
+        tf.zeros_like(tensor) if value is None and tensor.dtype.is_floating else value
+        for tensor, value in zip(op.outputs, outputs)
+    ]
+    slopes = get_gradient_function(op)(op, *values)
+    slopes = slopes if isinstance(slopes, (list, tuple)) else [slopes]
+    names, totals = {tensor.name for tensor in inputs}, {}
+    for tensor, slope in zip(op.inputs, slopes):
+        if slope is not None and tensor.name in names:
+            slope = tf.convert_to_tensor(slope)
+            slope.set_shape(tensor.shape)
+            totals[tensor.name] = totals[tensor.name] + slope if tensor.name in totals else slope
+    return totals
 
 
 def pass_rule(operation, outputs):
