@@ -14,8 +14,10 @@ from lab.refusal import Refused
 
 # Results that depend on the shape of what they are given, and not on its numbers.
 _SHAPED = {"Shape", "ShapeN", "Size", "Rank", "OnesLike", "ZerosLike"}
-# Conditions that say what is masked.
-_MASKS = {"Equal", "NotEqual"}
+# Conditions that say what is masked, and what is no number.
+_MASKS = {"Equal", "NotEqual", "IsFinite", "IsNan", "IsInf"}
+# Where operations read what decides a choice: the places of those inputs.
+_CHOICES = {"Select": 0, "SelectV2": 0, "Cast": 0, "GatherV2": 1, "GatherNd": 1, "OneHot": 0, "ScatterNd": 0}
 # Graphs inside the graph, whose operations cannot be seen.
 OPAQUE = {
     "PartitionedCall",
@@ -151,7 +153,7 @@ def reached_names(operations, sources, owners):
         for tensor in op.outputs:
             if tensor.dtype.is_floating and any(name in reached for name in names):
                 reached.add(tensor.name)
-            elif op.type not in _MASKS and tensor.dtype == tf.bool:
+            elif not tensor.dtype.is_floating and not _is_mask(op, reached):
                 conditions.add(tensor.name)
     return reached
 
@@ -166,9 +168,14 @@ def _refuse_loop(op, owners):
         )
 
 
+def _is_mask(op, reached):
+    """Whether an operation says what is masked: it compares numbers of the sources with a constant, bool."""
+    return op.type in _MASKS and sum(tensor.name in reached for tensor in op.inputs) < 2
+
+
 def _refuse_condition(op, conditions):
-    """Raise Refused for a choice that depends on the numbers of the sources, other than a mask."""
-    if op.type in ("Select", "SelectV2", "Cast") and op.inputs[0].name in conditions:
+    """Raise Refused for a choice or a place that depends on the numbers of the sources, other than a mask."""
+    if op.type in _CHOICES and op.inputs[_CHOICES[op.type]].name in conditions:
         raise Refused(
             f"A choice among values has no rule where the inputs decide it. Received: {op.name!r} (operation {op.type}). Write it with an activation such as ReLU."
         )
