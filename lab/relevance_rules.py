@@ -30,6 +30,7 @@ from lab.propagation import (
     refuse_operation,
     stop_rule,
 )
+from lab.refusal import Refused
 
 KERNELS = {
     "Conv2D", "Conv3D", "DepthwiseConv2dNative", "Conv2DBackpropInput", "Conv3DBackpropInputV2", "MatMul", "BatchMatMul",
@@ -37,7 +38,7 @@ KERNELS = {
 }  # fmt: skip
 DENSE = {"MatMul", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3", "Einsum"}
 ACTIVATIONS = {
-    "Relu", "Relu6", "LeakyRelu", "Elu", "Selu", "Sigmoid", "Tanh", "Softplus", "Softsign", "Erf", "Square", "Abs",
+    "Relu", "Relu6", "LeakyRelu", "Elu", "Selu", "Expm1", "Sigmoid", "Tanh", "Softplus", "Softsign", "Erf", "Square", "Abs",
     "ClipByValue", "Sqrt", "Maximum", "Minimum",
 }  # fmt: skip
 # Bounded functions, and inverses of a size, that scale a signal. Of two, that of the smaller number is the gate.
@@ -47,12 +48,14 @@ GATES |= {"Minimum": 2, "Maximum": 2, "Relu6": 2, "Tanh": 3}
 _CARRY = {"Mul", "AddV2", "Add", "Sub", "RealDiv", "Neg", "BiasAdd", "Reshape", "Cast", "Identity", "IdentityN"}
 _CARRY |= {"ExpandDims", "BroadcastTo", "Squeeze", "Transpose", "Tile"}
 # Between a kernel and its bias.
-_SHAPES = {"Reshape", "Squeeze", "Identity", "Transpose"}
+_SHAPES = {"Reshape", "Squeeze", "Identity", "Transpose", "BatchToSpaceND"}
 # What keeps signs, and what is never negative.
 _KEEP_SIGNS = {"MaxPool", "AvgPool", "Pad", "Reshape", "Identity", "Mean", "Squeeze", "Transpose", "Cast"}
 _NEVER_NEGATIVE = {"Relu", "Relu6", "Sigmoid", "Softmax", "Square", "Abs"}
 # A denominator is kept this far from zero.
 STABLE = 1e-6
+# The least number of a rule, and the one where none is named.
+_VALUES = {"epsilon": (1e-12, STABLE), "gamma": (0, 0.25), "alpha_beta": (1, 2.0)}
 
 
 @dataclass(frozen=True)
@@ -61,13 +64,23 @@ class Rule:
 
     Args:
         name: str, one of KERNEL_RULES.
-        value: float, epsilon of "epsilon", gamma of "gamma", alpha of "alpha_beta", whose beta is alpha - 1.
+        value: float, epsilon of "epsilon", gamma of "gamma", alpha of "alpha_beta", whose beta is alpha - 1; None: 1e-6, 0.25, 2.
         bias: whether the bias gets a share.
+
+    Raises:
+        Refused: for an epsilon of 0 or less, a gamma below 0, and an alpha below 1.
     """
 
     name: str = "epsilon"
-    value: float = STABLE
+    value: float | None = None
     bias: bool = True
+
+    def __post_init__(self):
+        least, default = _VALUES.get(self.name, (0, 0))
+        value = default if self.value is None else self.value
+        if not least <= value < float("inf"):
+            raise Refused(f"The number of the rule {self.name} is {least:g} or more. Received: {value!r}.")
+        object.__setattr__(self, "value", value)
 
 
 def stabilize(values, epsilon=STABLE):
@@ -151,19 +164,34 @@ class Kernel:
 
 def _bias_of(tensor, channels):
     """What is added to the output of a linear operation, and along which axis: tensor [channels] or None, layout or None."""
-    for _ in range(4):
-        consumers = [op for op in tensor.consumers() if op.type in _SHAPES or op.type in ("BiasAdd", "AddV2", "Add")]
+    start, total, axis = 0, channels, None
+    for _ in range(5):
+        consumers = [op for op in tensor.consumers() if op.type in _SHAPES | {"ConcatV2", "BiasAdd", "AddV2", "Add"}]
         if len(consumers) != 1:
             return None, None
-        if consumers[0].type in _SHAPES:
+        if consumers[0].type == "ConcatV2":
+            start, total, axis = _place_in_groups(consumers[0], tensor, channels)
+        if consumers[0].type in _SHAPES | {"ConcatV2"}:
             tensor = consumers[0].outputs[0]
             continue
         other = next((value for value in consumers[0].inputs if value.name != tensor.name), None)
-        is_bias = other is not None and other.shape.rank is not None and other.shape.num_elements() == channels
+        is_bias = other is not None and other.shape.rank is not None and other.shape.num_elements() == total
         moved = tensor.op.type in _SHAPES
         layout = consumers[0].get_attr("data_format") if consumers[0].type == "BiasAdd" and not moved else None
-        return (tf.reshape(other, [-1]), layout) if is_bias else (None, None)
+        if not is_bias:
+            return None, None
+        along_last = axis == 1 and layout is not None and not layout.startswith(b"NC")
+        return tf.reshape(other, [-1]) if along_last else tf.reshape(other, [-1])[start : start + channels], layout
     return None, None
+
+
+def _place_in_groups(concatenation, tensor, channels):
+    """Where the channels of one group begin among those of all groups, how many there are, and on which axis: int or None."""
+    axis, parts = tf.get_static_value(concatenation.inputs[-1]), list(concatenation.inputs)[:-1]
+    sizes = [part.shape[axis] for part in parts]
+    place = [part.name for part in parts].index(tensor.name)
+    are_groups = None not in sizes and sizes[place] == channels
+    return (sum(sizes[:place]), sum(sizes), axis) if are_groups else (None, None, axis)
 
 
 def _epsilon(kernel, rule, outputs):
@@ -332,6 +360,6 @@ def plain_rule(operation):
         return _product
     if kind in EXTREMES and (operation.is_joint or kind not in ("Maximum", "Minimum")):
         return gradient_rule
-    if kind in ACTIVATIONS:
+    if kind in ACTIVATIONS and not operation.is_joint:
         return _activation
     return refuse_operation(operation, "lrp")
