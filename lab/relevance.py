@@ -9,6 +9,7 @@ import fnmatch
 import numpy as np
 
 from lab import routines
+from lab.address import layer_path
 from lab.composites import composite_of
 from lab.environment import tf
 from lab.propagation import LINEAR, gradient_rule, pass_rule, propagate, reached_names, refuse_operation
@@ -17,7 +18,8 @@ from lab.registry import nearest
 from lab.relevance_rules import DENSE, FIRST_RULES, KERNEL_RULES, KERNELS, Kernel, plain_rule, stabilize
 
 # Operations that move numbers, and such that scale or shift each number, before a first layer.
-_MOVE = LINEAR - {"AddV2", "Add", "AddN", "Sub", "BiasAdd", "Sum", "Mean", "AvgPool", "AvgPool3D"}
+_SUM = {"Sum", "Mean", "AvgPool", "AvgPool3D", "Cumsum", "UnsortedSegmentSum"}
+_MOVE = LINEAR - _SUM - {"AddV2", "Add", "AddN", "Sub", "BiasAdd", "Neg"}
 _SCALE = {"Mul", "RealDiv", "AddV2", "Add", "Sub", "BiasAdd", "Neg"}
 
 
@@ -64,7 +66,7 @@ def relevance(network, inputs, objective, composite, *, layers=(), channels=None
 def _propagate(network, objective, composite, weights, inputs, numbers, reads, masks, start, bounds):
     """Inside a trace: relevance of the inputs, and of what is read."""
     scores, operations, owners, *activations = routines.trace_operations(
-        network, objective, weights, inputs, numbers, reads=reads, exempt=_exempt(network, composite)
+        network, objective, weights, inputs, numbers, reads=reads, exempt=_exempt(network, composite, reads)
     )
     read = activations[0] if activations else {}
     leaves = [leaf for leaf in tf.nest.flatten(inputs) if leaf.dtype.is_floating]
@@ -84,9 +86,11 @@ def _propagate(network, objective, composite, weights, inputs, numbers, reads, m
     at_inputs = relevances[: len(leaves)]
     if first:
         boxed = _at_first(network, objective, composite, weights, bounds, numbers, kept, operations)
-        at_inputs = propagate(boxed, leaves, _carry_rule, operations=operations, owners=owners)
+        carried = propagate(boxed, leaves, _carry_rule, operations=operations, owners=owners)
+        # Beside what leads around the first layers, such as a skip connection.
+        at_inputs = [_add(*pair) for pair in zip(carried, at_inputs)]
     of_layers = {
-        address: tf.zeros_like(source) if value is None else value
+        address: tf.zeros_like(source, tf.float32) if value is None else tf.cast(value, tf.float32)
         for (address, source), value in zip(read.items(), relevances[len(leaves) :])
     }
     return routines.of_leaves(inputs, at_inputs, objective), of_layers
@@ -149,8 +153,15 @@ def _carry_rule(operation):
 
 
 def _keep(operation, outputs):
+    """The relevance of each number, summed where it was repeated."""
     tensor = operation.variables[0]
-    return {tensor.name: tf.reshape(outputs[0], tf.shape(tensor))}
+    zeros = tf.zeros_like(tensor)
+    return {tensor.name: tf.gradients(zeros + tf.zeros_like(outputs[0]), zeros, grad_ys=outputs[0])[0]}
+
+
+def _add(first, second):
+    """The sum of two tensors, either of which may be None."""
+    return second if first is None else first if second is None else first + second
 
 
 def _refuse_patterns(network, composite):
@@ -161,12 +172,13 @@ def _refuse_patterns(network, composite):
             )
 
 
-def _exempt(network, composite):
-    """Layers with a rule of their own, which stay apart from the normalization behind them: frozenset of ids."""
+def _exempt(network, composite, reads):
+    """Layers that are read or have a rule of their own, which stay apart from the normalization behind them: frozenset of ids."""
+    read = {layer_path(address) for address in reads}
     return frozenset(
         id(layer)
         for path, layer in network.tree.items()
-        if any(fnmatch.fnmatchcase(path, pattern) for pattern, _ in composite.paths)
+        if path in read or any(fnmatch.fnmatchcase(path, pattern) for pattern, _ in composite.paths)
     )
 
 

@@ -1,8 +1,10 @@
 """Layer-wise relevance propagation: what a score is made of, shared backward by a rule for each layer."""
 
+import numpy as np
+
 from lab.attribution import explainers
 from lab.attribution.options import as_float32
-from lab.composites import Composite
+from lab.composites import Composite, composite_of
 from lab.embeddings import at_embeddings
 from lab.refusal import Refused
 from lab.relevance import relevance
@@ -31,6 +33,12 @@ def lrp(network, inputs, objective, *, composite="epsilon_plus", low=None, high=
     """
     if (low is None) != (high is None):
         raise Refused("z_box needs both low= and high=. Received: one of them. Give both, or none for pictures.")
+    if low is not None and composite_of(composite).first != "z_box":
+        raise Refused(
+            f"low= and high= are for the rule z_box. Received: the composite {composite!r}, which has none. Leave them out, or give epsilon_gamma_box."
+        )
+    if low is not None and not np.all(np.less(low, high)):
+        raise Refused(f"low= is less than high=. Received: {low!r} and {high!r}. Give the least and the largest input.")
     bounds = None if low is None else (low, high)
     return as_float32(relevance(network, inputs, objective, composite, bounds=bounds))
 
