@@ -23,6 +23,7 @@ from lab.propagation import (
     LINEAR,
     UNARY,
     apply,
+    finite,
     gradient_of,
     gradient_rule,
     pass_rule,
@@ -94,7 +95,8 @@ def _rescale(operation, outputs):
         for op in (operation.op, operation.twin)
     ]
     rise = operation.op.outputs[0] - operation.twin.outputs[0]
-    return {value.name: outputs[0] * divide_differences(rise, change, size, (slopes[0] + slopes[1]) / 2)}
+    slope = finite((slopes[0] + slopes[1]) / 2)
+    return {value.name: outputs[0] * divide_differences(rise, change, size, slope)}
 
 
 def _product(operation, outputs):

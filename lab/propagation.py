@@ -221,6 +221,18 @@ def gradient_of(op, inputs, outputs):
     return totals
 
 
+def finite(slopes):
+    """Slopes, and zero where there is none, as of a square root at zero.
+
+    Args:
+        slopes: tensor.
+
+    Returns:
+        tensor.
+    """
+    return tf.where(tf.math.is_finite(slopes), slopes, tf.zeros_like(slopes))
+
+
 def pass_rule(operation, outputs):
     """Each output's multiplier goes to the input of the same place, as of IdentityN.
 

@@ -43,7 +43,7 @@ def relevance(network, inputs, objective, composite, *, layers=(), channels=None
         Refused: for an operation without a rule, a pattern that fits no layer, and missing bounds.
     """
     composite, channels = composite_of(composite), channels or {}
-    _refuse_patterns(network, composite)
+    _refuse_patterns(composite, network.tree, "that exist")
     routines.refuse_integers(network)
     (arrays, numbers), weights = routines.prepare(network, inputs, objective)
     low, high = _bounds(network, arrays, composite, bounds)
@@ -71,10 +71,12 @@ def _propagate(network, objective, composite, weights, inputs, numbers, reads, m
     read = activations[0] if activations else {}
     leaves = [leaf for leaf in tf.nest.flatten(inputs) if leaf.dtype.is_floating]
     first = _first_kernels(operations, leaves, owners) if composite.first else {}
-    kept = {}
+    first = {name: op for name, op in first.items() if composite.named_rule(owners.get(name, "")) is None}
+    kept, weighted = {}, set()
 
     def rule_of(operation):
         if operation.type in KERNELS and sum(operation.depends) == 1:
+            weighted.add(operation.owner)
             return lambda operation, outputs: _weighted(operation, outputs[0], composite, first, kept)
         return plain_rule(operation)
 
@@ -82,6 +84,7 @@ def _propagate(network, objective, composite, weights, inputs, numbers, reads, m
     shares = {read[address].name: mask for address, mask in masks.items()}
     sources = [*leaves, *read.values()]
     values = propagate(seeds, sources, rule_of, operations=operations, owners=owners, masks=shares)
+    _refuse_patterns(composite, weighted, "with weights that lead to the score")
     relevances = [None if value is None else value * source for value, source in zip(values, sources)]
     at_inputs = relevances[: len(leaves)]
     if first:
@@ -164,11 +167,11 @@ def _add(first, second):
     return second if first is None else first if second is None else first + second
 
 
-def _refuse_patterns(network, composite):
+def _refuse_patterns(composite, paths, which):
     for pattern, _ in composite.paths:
-        if not any(fnmatch.fnmatchcase(path, pattern) for path in network.tree):
+        if not any(fnmatch.fnmatchcase(path, pattern) for path in paths):
             raise Refused(
-                f"A rule is of layers that exist. Received: {pattern!r}, which fits none. {nearest(pattern, network.tree)}"
+                f"A rule is of layers {which}. Received: {pattern!r}, which fits none. {nearest(pattern, paths)}"
             )
 
 

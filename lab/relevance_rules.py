@@ -24,6 +24,7 @@ from lab.propagation import (
     EXTREMES,
     LINEAR,
     apply,
+    finite,
     gradient_of,
     gradient_rule,
     pass_rule,
@@ -287,7 +288,7 @@ FIRST_RULES = {"w_square": _w_square, "flat": _flat, "z_box": _z_box}
 def _activation(operation, outputs):
     place = operation.depends.index(True)
     x, y = operation.op.inputs[place], operation.op.outputs[0]
-    slope = gradient_of(operation.op, [x], [tf.ones_like(y)])[x.name]
+    slope = finite(gradient_of(operation.op, [x], [tf.ones_like(y)])[x.name])
     known = tf.abs(x) > STABLE
     return {x.name: outputs[0] * tf.where(known, y / tf.where(known, x, tf.ones_like(x)), slope)}
 

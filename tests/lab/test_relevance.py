@@ -382,6 +382,26 @@ def test_a_rule_of_a_layer_changes_that_layer_alone(kinds):
     assert np.allclose(plain, same) and np.abs(plain - changed).max() > 1e-4
 
 
+def test_a_rule_of_a_layer_goes_before_that_of_first_layers():
+    network = dense_network()
+    inputs, named = drawn(network), ((network.model.layers[0].name, Rule()),)
+    maps, plain = (
+        relevance(network, inputs, FIRST, rules) for rules in (Composite(first="flat", paths=named), "epsilon")
+    )
+    assert np.allclose(maps, plain)
+
+
+def test_a_square_root_at_zero_is_no_hole_in_a_map():
+    numbers = keras.Input((3, 2))
+    norms = keras.ops.sqrt(keras.ops.sum(numbers * numbers, axis=-1, keepdims=True))
+    network = lab.load(keras.Model(numbers, layers.Dense(2)(layers.Flatten()(numbers * norms))))
+    inputs = drawn(network)
+    inputs[:, 1] = 0
+    for method in ("deeplift", "lrp"):
+        assert np.isfinite(explainers.get(method)(network, inputs, FIRST)).all()
+    assert gap(network, inputs, np.zeros_like(inputs)) < 1e-4
+
+
 def test_classes_and_rows_trace_nothing_anew(kinds):
     network = kinds["convolutional"]
     for method in ("lrp", "deeplift"):
@@ -513,6 +533,10 @@ def test_rules_are_of_layers_and_channels_that_exist():
     network = dense_network()
     with pytest.raises(Refused, match="fits none"):
         relevance(network, drawn(network), FIRST, Composite(paths=(("dence", Rule()),)))
+    flat = keras.Input((2, 3))
+    without = lab.load(keras.Model(flat, layers.Dense(2)(layers.Flatten(name="flat")(flat))))
+    with pytest.raises(Refused, match="with weights"):
+        relevance(without, drawn(without), FIRST, Composite(paths=(("flat", Rule("gamma")),)))
     with pytest.raises(Refused, match="from 0 to 5"):
         relevance(network, drawn(network), FIRST, "epsilon", channels={network.model.layers[0].name: [6]})
     with pytest.raises(Refused, match="alpha_beta"):
