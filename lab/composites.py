@@ -29,6 +29,7 @@ class Composite:
     paths: tuple = ()
 
     def __post_init__(self):
+        object.__setattr__(self, "paths", tuple(tuple(pair) for pair in self.paths))
         for rule in (self.convolution, self.dense, *(rule for _, rule in self.paths)):
             if rule.name not in KERNEL_RULES:
                 raise Refused(

@@ -164,7 +164,7 @@ def _refuse_loop(op, owners):
         owner = owners.get(op.name)
         where = f"in layer {owner!r}" if owner else f"as {op.name!r}"
         raise Refused(
-            f"Relevance needs to see every operation. Received: a graph of its own {where} ({op.type}), such as a loop over steps of unknown number. Give inputs of a fixed length, or use integrated_gradients."
+            f"Relevance needs to see every operation. Received: a graph of its own {where} ({op.type}), such as a loop over steps of unknown number or a model saved without its layers. Give inputs of a fixed length or the .keras file, or use integrated_gradients."
         )
 
 

@@ -42,6 +42,8 @@ def relevance(network, inputs, objective, composite, *, layers=(), channels=None
     Raises:
         Refused: for an operation without a rule, a pattern that fits no layer, and missing bounds.
     """
+    if start not in ("score", "one"):
+        raise Refused(f"Relevance starts with score or one. Received: start={start!r}.")
     composite, channels = composite_of(composite), channels or {}
     _refuse_patterns(composite, network.tree, "that exist")
     routines.refuse_integers(network)
@@ -188,14 +190,15 @@ def _exempt(network, composite, reads):
 def _mask(network, address, places):
     """1 for the channels that relevance may go through: float32 [channels]."""
     network.refuse_unknown(address)
+    places = np.atleast_1d(places).tolist()
     count = network.shapes[address][-1]
     wrong = [place for place in places if not 0 <= place < count]
     if wrong or not places:
         raise Refused(
-            f"Channels of {address!r} are numbers from 0 to {count - 1}. Received: {list(places)!r}. Name one or more of them."
+            f"Channels of {address!r} are numbers from 0 to {count - 1}. Received: {places!r}. Name one or more of them."
         )
     mask = np.zeros(count, "float32")
-    mask[list(places)] = 1
+    mask[places] = 1
     return mask
 
 

@@ -539,6 +539,10 @@ def test_rules_are_of_layers_and_channels_that_exist():
         relevance(without, drawn(without), FIRST, Composite(paths=(("flat", Rule("gamma")),)))
     with pytest.raises(Refused, match="from 0 to 5"):
         relevance(network, drawn(network), FIRST, "epsilon", channels={network.model.layers[0].name: [6]})
+    with pytest.raises(Refused, match="score or one"):
+        relevance(network, drawn(network), FIRST, "epsilon", start="two")
+    named = [[network.model.layers[0].name, Rule()]]
+    assert relevance(network, drawn(network), FIRST, Composite(paths=named)).shape == (2, 7)
     with pytest.raises(Refused, match="alpha_beta"):
         Composite(dense=Rule("alpha_betta"))
     for name, number in (("alpha_beta", 0.5), ("epsilon", 0.0), ("gamma", -1.0), ("epsilon", float("nan"))):
