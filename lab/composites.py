@@ -29,6 +29,7 @@ class Composite:
     paths: tuple = ()
 
     def __post_init__(self):
+        object.__setattr__(self, "paths", tuple(tuple(pair) for pair in self.paths))
         for rule in (self.convolution, self.dense, *(rule for _, rule in self.paths)):
             if rule.name not in KERNEL_RULES:
                 raise Refused(
@@ -49,8 +50,15 @@ class Composite:
         Returns:
             `Rule`.
         """
-        named = next((rule for pattern, rule in self.paths if fnmatch.fnmatchcase(path, pattern)), None)
-        return named or (self.dense if is_dense else self.convolution)
+        return self.named_rule(path) or (self.dense if is_dense else self.convolution)
+
+    def named_rule(self, path):
+        """The rule that `paths` names for a layer: `Rule` or None.
+
+        Args:
+            path: str, of the layer.
+        """
+        return next((rule for pattern, rule in self.paths if fnmatch.fnmatchcase(path, pattern)), None)
 
 
 _PLUS = Rule("alpha_beta", 1.0)

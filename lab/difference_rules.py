@@ -7,7 +7,9 @@ rescale     y = f(x) number by number: m(x) = m(y) Dy / Dx, and the gradient whe
 products    y = uv: Dy = Du (v + v')/2 + Dv (u + u')/2, so the gradient at the mean of both operands; likewise products of
             matrices, convolutions of two activations, and (u - v)^2.
 quotients   y = u w with w = 1/v: the rule of products, then m(v) = m(w) Dw / Dv, and Dw / Dv = -1 / (v v').
-softmax     y = e w with e = exp(x - c), one c for both, and w = 1 / sum(e): products, quotients and rescale in turn.
+softmax     log y = x - t with t = log(sum(exp(x))): rescale of both exponentials and of the logarithm. So what is added to all
+            of x contributes nothing, and no multiplier of t is above 1. (A product of exp(x - c) and 1 / sum would multiply by
+            sum / sum', without bound.)
 reveal      Where x = Wa + b stands before f, Dx is split into its positive and its negative part, P = sum of w Da above zero and N =
 cancel      below. f moves by P and N in both orders: D+ = (f(x'+P) - f(x') + f(x'+P+N) - f(x'+N)) / 2, D- likewise, and
             m(a) = sum of w m(y) D+/P over the w with w Da > 0, and of w m(y) D-/N over the others (section 3.5.3 there). Parts that
@@ -27,11 +29,11 @@ from lab.propagation import (
     UNARY,
     Operation,
     apply,
+    finite,
     gradient_of,
     gradient_rule,
     pass_rule,
     refuse_operation,
-    stop_rule,
 )
 
 # Between a layer with weights and its activation.
@@ -60,7 +62,7 @@ def rule_of(operation, *, method="deeplift"):
         return gradient_rule
     if kind in BILINEAR or kind == "SquaredDifference":
         return _product
-    if kind in UNARY or (kind in EXTREMES and _is_function(operation)):
+    if not operation.is_joint and kind in UNARY | {"Maximum", "Minimum"}:
         return _rescale
     if kind in EXTREMES:
         return _extreme
@@ -106,11 +108,6 @@ def _reveal_cancel_behind(operation, kernels):
     return rule if places is None else functools.partial(_reveal_cancel, places=places)
 
 
-def _is_function(operation):
-    """Whether an operation takes the larger of each number and a constant: bool."""
-    return operation.type in ("Maximum", "Minimum") and not operation.is_joint
-
-
 def _pairs(operation):
     """Each input beside that of the reference: list of (tensor, tensor)."""
     return list(zip(operation.op.inputs, operation.twin.inputs))
@@ -150,7 +147,7 @@ def _mean_slope(operation, place):
         gradient_of(op, [op.inputs[place]], [tf.ones_like(op.outputs[0])])[op.inputs[place].name]
         for op in (operation.op, operation.twin)
     ]
-    return (slopes[0] + slopes[1]) / 2
+    return finite((slopes[0] + slopes[1]) / 2)
 
 
 def _way_to_kernel(operation, kernels):
@@ -234,32 +231,35 @@ def _quotient(operation, outputs):
     return values
 
 
+def _mean_exponential(first, second):
+    """The rescale of exp, (e^a - e^b) / (a - b), as e^larger times a share in 0..1: (larger, share), which do not overflow."""
+    # A mask may be the least number that there is, whose inverse would be rounded to zero.
+    distance = tf.minimum(tf.abs(first - second), first.dtype.max**0.5)
+    known = distance > 0
+    safe = tf.where(known, distance, tf.ones_like(distance))
+    return tf.maximum(first, second), tf.where(known, -tf.math.expm1(-safe) / safe, tf.ones_like(distance))
+
+
+def _shares_of_total(value, reference, totals):
+    """The multipliers of log(sum(exp(x))): non-negative, and 1 in all at most."""
+    (largest, share), (total, total_share) = _mean_exponential(value, reference), _mean_exponential(*totals)
+    return tf.exp(largest - total) * share / total_share
+
+
 def _softmax(operation, outputs):
     value, reference = _pairs(operation)[0]
-    largest = tf.maximum(tf.reduce_max(value, -1, keepdims=True), tf.reduce_max(reference, -1, keepdims=True))
-    exponents, others = tf.exp(value - largest), tf.exp(reference - largest)
-    total, other_total = (tf.reduce_sum(part, -1, keepdims=True) for part in (exponents, others))
-    to_inverse = tf.reduce_sum(outputs[0] * (exponents + others) / 2, -1, keepdims=True)
-    to_exponents = outputs[0] * (1 / total + 1 / other_total) / 2 - to_inverse / (total * other_total)
-    change, size = _difference(value, reference)
-    ratio = divide_differences(exponents - others, change, tf.maximum(size, 1), (exponents + others) / 2)
-    return {value.name: to_exponents * ratio}
+    totals = [tf.reduce_logsumexp(tensor, -1, keepdims=True) for tensor in (value, reference)]
+    largest, share = _mean_exponential(value - totals[0], reference - totals[1])
+    to_logarithms = outputs[0] * tf.exp(largest) * share
+    to_total = tf.reduce_sum(to_logarithms, -1, keepdims=True)
+    return {value.name: to_logarithms - to_total * _shares_of_total(value, reference, totals)}
 
 
 def _log_softmax(operation, outputs):
-    # y = x - c - log(sum(exp(x - c))): rescale of the logarithm and of the exponentials.
     value, reference = _pairs(operation)[0]
-    largest = tf.maximum(tf.reduce_max(value, -1, keepdims=True), tf.reduce_max(reference, -1, keepdims=True))
-    exponents, others = tf.exp(value - largest), tf.exp(reference - largest)
-    total, other_total = (tf.reduce_sum(part, -1, keepdims=True) for part in (exponents, others))
-    change, size = _difference(total, other_total)
-    logarithm = divide_differences(
-        tf.math.log(total) - tf.math.log(other_total), change, size, 2 / (total + other_total)
-    )
-    to_exponents = -tf.reduce_sum(outputs[0], -1, keepdims=True) * logarithm
-    change, size = _difference(value, reference)
-    ratio = divide_differences(exponents - others, change, tf.maximum(size, 1), (exponents + others) / 2)
-    return {value.name: outputs[0] + to_exponents * ratio}
+    totals = [tf.reduce_logsumexp(tensor, -1, keepdims=True) for tensor in (value, reference)]
+    to_total = tf.reduce_sum(outputs[0], -1, keepdims=True)
+    return {value.name: outputs[0] - to_total * _shares_of_total(value, reference, totals)}
 
 
 def _extreme(operation, outputs):
@@ -288,7 +288,8 @@ def _batch_norm(operation, outputs):
 
 SPECIAL = {
     "IdentityN": pass_rule,
-    "StopGradient": stop_rule,
+    # What no gradient goes through adds to the score all the same.
+    "StopGradient": pass_rule,
     "RealDiv": _quotient,
     "Softmax": _softmax,
     "LogSoftmax": _log_softmax,

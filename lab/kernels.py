@@ -7,7 +7,7 @@ CONVOLUTIONS = {"Conv2D", "Conv3D", "DepthwiseConv2dNative", "Conv2DBackpropInpu
 DENSE = {"MatMul", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3", "Einsum"}
 KERNELS = CONVOLUTIONS | DENSE
 # Between a kernel and its bias.
-_SHAPES = {"Reshape", "Squeeze", "Identity", "Transpose"}
+_SHAPES = {"Reshape", "Squeeze", "Identity", "Transpose", "BatchToSpaceND"}
 
 
 class Kernel:
@@ -75,16 +75,31 @@ class Kernel:
 
 def _bias_of(tensor, channels):
     """What is added to the output of a linear operation, and along which axis: tensor [channels] or None, layout or None."""
-    for _ in range(4):
-        consumers = [op for op in tensor.consumers() if op.type in _SHAPES or op.type in ("BiasAdd", "AddV2", "Add")]
+    start, total, axis = 0, channels, None
+    for _ in range(5):
+        consumers = [op for op in tensor.consumers() if op.type in _SHAPES | {"ConcatV2", "BiasAdd", "AddV2", "Add"}]
         if len(consumers) != 1:
             return None, None
-        if consumers[0].type in _SHAPES:
+        if consumers[0].type == "ConcatV2":
+            start, total, axis = _place_in_groups(consumers[0], tensor, channels)
+        if consumers[0].type in _SHAPES | {"ConcatV2"}:
             tensor = consumers[0].outputs[0]
             continue
         other = next((value for value in consumers[0].inputs if value.name != tensor.name), None)
-        is_bias = other is not None and other.shape.rank is not None and other.shape.num_elements() == channels
+        is_bias = other is not None and other.shape.rank is not None and other.shape.num_elements() == total
         moved = tensor.op.type in _SHAPES
         layout = consumers[0].get_attr("data_format") if consumers[0].type == "BiasAdd" and not moved else None
-        return (tf.reshape(other, [-1]), layout) if is_bias else (None, None)
+        if not is_bias:
+            return None, None
+        along_last = axis == 1 and layout is not None and not layout.startswith(b"NC")
+        return tf.reshape(other, [-1]) if along_last else tf.reshape(other, [-1])[start : start + channels], layout
     return None, None
+
+
+def _place_in_groups(concatenation, tensor, channels):
+    """Where the channels of one group begin among those of all groups, how many there are, and on which axis: int or None."""
+    axis, parts = tf.get_static_value(concatenation.inputs[-1]), list(concatenation.inputs)[:-1]
+    sizes = [part.shape[axis] for part in parts]
+    place = [part.name for part in parts].index(tensor.name)
+    are_groups = None not in sizes and sizes[place] == channels
+    return (sum(sizes[:place]), sum(sizes), axis) if are_groups else (None, None, axis)

@@ -15,8 +15,10 @@ from lab.refusal import Refused
 
 # Results that depend on the shape of what they are given, and not on its numbers.
 _SHAPED = {"Shape", "ShapeN", "Size", "Rank", "OnesLike", "ZerosLike"}
-# Conditions that say what is masked.
-_MASKS = {"Equal", "NotEqual"}
+# Conditions that say what is masked, and what is no number.
+_MASKS = {"Equal", "NotEqual", "IsFinite", "IsNan", "IsInf"}
+# Where operations read what decides a choice: the places of those inputs.
+_CHOICES = {"Select": 0, "SelectV2": 0, "Cast": 0, "GatherV2": 1, "GatherNd": 1, "OneHot": 0, "ScatterNd": 0}
 # Graphs inside the graph, whose operations cannot be seen.
 OPAQUE = {
     "PartitionedCall",
@@ -119,8 +121,8 @@ def pair_operations(operations, others):
     Raises:
         Refused: where they are not the same operations, as of a model that keeps tensors between its calls.
     """
-    # A graph makes the constant of an array once, whichever call asks first.
-    operations, others = ([op for op in side if op.type != "Const"] for side in (operations, others))
+    # A constant is made once in a graph, when it is first used.
+    operations, others = ([op for op in side if op.inputs] for side in (operations, others))
     if [op.type for op in operations] != [op.type for op in others]:
         raise Refused(
             "A reference goes the same way through a network as an input. Received: a network that does something else in its second call. Use integrated_gradients."
@@ -155,7 +157,7 @@ def reached_names(operations, sources, owners, choices=False):
         for tensor in op.outputs:
             if tensor.dtype.is_floating and any(name in reached for name in names):
                 reached.add(tensor.name)
-            elif op.type not in _MASKS and tensor.dtype == tf.bool:
+            elif not tensor.dtype.is_floating and not _is_mask(op, reached):
                 conditions.add(tensor.name)
     return reached
 
@@ -201,13 +203,18 @@ def _refuse_loop(op, owners):
         owner = owners.get(op.name)
         where = f"in layer {owner!r}" if owner else f"as {op.name!r}"
         raise Refused(
-            f"A rule for each operation needs to see every one. Received: a graph of its own {where} ({op.type}), such as a loop over steps of unknown number. Give inputs of a fixed length, or use integrated_gradients."
+            f"A rule for each operation needs to see every one. Received: a graph of its own {where} ({op.type}), such as a loop over steps of unknown number or a model saved without its layers. Give inputs of a fixed length or the .keras file, or use integrated_gradients."
         )
 
 
+def _is_mask(op, reached):
+    """Whether an operation says what is masked: it compares numbers of the sources with a constant, bool."""
+    return op.type in _MASKS and sum(tensor.name in reached for tensor in op.inputs) < 2
+
+
 def _refuse_condition(op, conditions):
-    """Raise Refused for a choice that depends on the numbers of the sources, other than a mask."""
-    if op.type in ("Select", "SelectV2", "Cast") and op.inputs[0].name in conditions:
+    """Raise Refused for a choice or a place that depends on the numbers of the sources, other than a mask."""
+    if op.type in _CHOICES and op.inputs[_CHOICES[op.type]].name in conditions:
         raise Refused(
             f"A choice among values has no rule where the inputs decide it. Received: {op.name!r} (operation {op.type}). Write it with an activation such as ReLU."
         )
@@ -237,16 +244,33 @@ def gradient_of(op, inputs, outputs):
     Returns:
         dict of an input's name to its multiplier, without inputs that have no gradient.
     """
-    values = [tf.zeros_like(tensor) if value is None else value for tensor, value in zip(op.outputs, outputs)]
-    # Not by tf.gradients, which walks through the whole graph at each call and traces twelve times as long.
-    function, multipliers = get_gradient_function(op), {}
+    # Not tf.gradients, which goes through all of the graph behind the inputs each time.
+    values = [
+        tf.zeros_like(tensor) if value is None and tensor.dtype.is_floating else value
+        for tensor, value in zip(op.outputs, outputs)
+    ]
+    function = get_gradient_function(op)
     slopes = () if function is None else function(op, *values)
-    wanted = {tensor.name for tensor in inputs}
-    for tensor, slope in zip(op.inputs, slopes if isinstance(slopes, (list, tuple)) else [slopes]):
-        if slope is not None and tensor.name in wanted:
+    slopes = slopes if isinstance(slopes, (list, tuple)) else [slopes]
+    names, totals = {tensor.name for tensor in inputs}, {}
+    for tensor, slope in zip(op.inputs, slopes):
+        if slope is not None and tensor.name in names:
             slope = tf.convert_to_tensor(slope)
-            multipliers[tensor.name] = multipliers[tensor.name] + slope if tensor.name in multipliers else slope
-    return multipliers
+            slope.set_shape(tensor.shape)
+            totals[tensor.name] = totals[tensor.name] + slope if tensor.name in totals else slope
+    return totals
+
+
+def finite(slopes):
+    """Slopes, and zero where there is none, as of a square root at zero.
+
+    Args:
+        slopes: tensor.
+
+    Returns:
+        tensor.
+    """
+    return tf.where(tf.math.is_finite(slopes), slopes, tf.zeros_like(slopes))
 
 
 def pass_rule(operation, outputs):

@@ -9,6 +9,7 @@ import fnmatch
 import numpy as np
 
 from lab import routines
+from lab.address import layer_path
 from lab.composites import composite_of
 from lab.environment import tf
 from lab.kernels import DENSE, KERNELS, Kernel
@@ -18,7 +19,8 @@ from lab.registry import nearest
 from lab.relevance_rules import FIRST_RULES, KERNEL_RULES, plain_rule, stabilize
 
 # Operations that move numbers, and such that scale or shift each number, before a first layer.
-_MOVE = LINEAR - {"AddV2", "Add", "AddN", "Sub", "BiasAdd", "Sum", "Mean", "AvgPool", "AvgPool3D"}
+_SUM = {"Sum", "Mean", "AvgPool", "AvgPool3D", "Cumsum", "UnsortedSegmentSum"}
+_MOVE = LINEAR - _SUM - {"AddV2", "Add", "AddN", "Sub", "BiasAdd", "Neg"}
 _SCALE = {"Mul", "RealDiv", "AddV2", "Add", "Sub", "BiasAdd", "Neg"}
 
 
@@ -41,8 +43,10 @@ def relevance(network, inputs, objective, composite, *, layers=(), channels=None
     Raises:
         Refused: for an operation without a rule, a pattern that fits no layer, and missing bounds.
     """
+    if start not in ("score", "one"):
+        raise Refused(f"Relevance starts with score or one. Received: start={start!r}.")
     composite, channels = composite_of(composite), channels or {}
-    _refuse_patterns(network, composite)
+    _refuse_patterns(composite, network.tree, "that exist")
     routines.refuse_integers(network)
     (arrays, numbers), weights = routines.prepare(network, inputs, objective)
     low, high = _bounds(network, arrays, composite, bounds)
@@ -106,7 +110,13 @@ def _sum_of_rows(values):
 def _propagate(network, objective, composite, weights, inputs, numbers, reads, masks, start, bounds, narrow=False):
     """Inside a trace: relevance of the inputs, and of what is read; with `narrow` of layers alone that all relevance goes through."""
     scores, operations, owners, *activations = routines.trace_operations(
-        network, objective, weights, inputs, numbers, reads=reads, exempt=_exempt(network, composite)
+        network,
+        objective,
+        weights,
+        inputs,
+        numbers,
+        reads=reads,
+        exempt=_exempt(network, composite, () if narrow else reads),
     )
     read = activations[0] if activations else {}
     leaves = [leaf for leaf in tf.nest.flatten(inputs) if leaf.dtype.is_floating]
@@ -115,10 +125,12 @@ def _propagate(network, objective, composite, weights, inputs, numbers, reads, m
         read = {tensor.name: (address, tensor) for address, tensor in read.items() if tensor.name in names}
         read = dict(read.values())
     first = _first_kernels(operations, leaves, owners) if composite.first else {}
-    kept = {}
+    first = {name: op for name, op in first.items() if composite.named_rule(owners.get(name, "")) is None}
+    kept, weighted = {}, set()
 
     def rule_of(operation):
         if operation.type in KERNELS and sum(operation.depends) == 1:
+            weighted.add(operation.owner)
             return lambda operation, outputs: _weighted(operation, outputs[0], composite, first, kept)
         return plain_rule(operation)
 
@@ -126,13 +138,16 @@ def _propagate(network, objective, composite, weights, inputs, numbers, reads, m
     shares = {read[address].name: mask for address, mask in masks.items()}
     sources = [*leaves, *read.values()]
     values = propagate(seeds, sources, rule_of, operations=operations, owners=owners, masks=shares)
+    _refuse_patterns(composite, weighted, "with weights that lead to the score")
     relevances = [None if value is None else value * source for value, source in zip(values, sources)]
     at_inputs = relevances[: len(leaves)]
     if first:
         boxed = _at_first(network, objective, composite, weights, bounds, numbers, kept, operations)
-        at_inputs = propagate(boxed, leaves, _carry_rule, operations=operations, owners=owners)
+        carried = propagate(boxed, leaves, _carry_rule, operations=operations, owners=owners)
+        # Beside what leads around the first layers, such as a skip connection.
+        at_inputs = [_add(*pair) for pair in zip(carried, at_inputs)]
     of_layers = {
-        address: tf.zeros_like(source) if value is None else value
+        address: tf.zeros_like(source, tf.float32) if value is None else tf.cast(value, tf.float32)
         for (address, source), value in zip(read.items(), relevances[len(leaves) :])
     }
     return routines.of_leaves(inputs, at_inputs, objective), of_layers
@@ -195,38 +210,47 @@ def _carry_rule(operation):
 
 
 def _keep(operation, outputs):
+    """The relevance of each number, summed where it was repeated."""
     tensor = operation.variables[0]
-    return {tensor.name: tf.reshape(outputs[0], tf.shape(tensor))}
+    zeros = tf.zeros_like(tensor)
+    return {tensor.name: tf.gradients(zeros + tf.zeros_like(outputs[0]), zeros, grad_ys=outputs[0])[0]}
 
 
-def _refuse_patterns(network, composite):
+def _add(first, second):
+    """The sum of two tensors, either of which may be None."""
+    return second if first is None else first if second is None else first + second
+
+
+def _refuse_patterns(composite, paths, which):
     for pattern, _ in composite.paths:
-        if not any(fnmatch.fnmatchcase(path, pattern) for path in network.tree):
+        if not any(fnmatch.fnmatchcase(path, pattern) for path in paths):
             raise Refused(
-                f"A rule is of layers that exist. Received: {pattern!r}, which fits none. {nearest(pattern, network.tree)}"
+                f"A rule is of layers {which}. Received: {pattern!r}, which fits none. {nearest(pattern, paths)}"
             )
 
 
-def _exempt(network, composite):
-    """Layers with a rule of their own, which stay apart from the normalization behind them: frozenset of ids."""
+def _exempt(network, composite, reads):
+    """Layers that are read or have a rule of their own, which stay apart from the normalization behind them: frozenset of ids."""
+    read = {layer_path(address) for address in reads}
     return frozenset(
         id(layer)
         for path, layer in network.tree.items()
-        if any(fnmatch.fnmatchcase(path, pattern) for pattern, _ in composite.paths)
+        if path in read or any(fnmatch.fnmatchcase(path, pattern) for pattern, _ in composite.paths)
     )
 
 
 def _mask(network, address, places):
     """1 for the channels that relevance may go through: float32 [channels]."""
     network.refuse_unknown(address)
+    places = np.atleast_1d(places).tolist()
     count = network.shapes[address][-1]
     wrong = [place for place in places if not 0 <= place < count]
     if wrong or not places:
         raise Refused(
-            f"Channels of {address!r} are numbers from 0 to {count - 1}. Received: {list(places)!r}. Name one or more of them."
+            f"Channels of {address!r} are numbers from 0 to {count - 1}. Received: {places!r}. Name one or more of them."
         )
     mask = np.zeros(count, "float32")
-    mask[list(places)] = 1
+    mask[places] = 1
     return mask
 
 

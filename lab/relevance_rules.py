@@ -23,15 +23,17 @@ from lab.propagation import (
     BILINEAR,
     EXTREMES,
     LINEAR,
+    finite,
     gradient_of,
     gradient_rule,
     pass_rule,
     refuse_operation,
     stop_rule,
 )
+from lab.refusal import Refused
 
 ACTIVATIONS = {
-    "Relu", "Relu6", "LeakyRelu", "Elu", "Selu", "Sigmoid", "Tanh", "Softplus", "Softsign", "Erf", "Square", "Abs",
+    "Relu", "Relu6", "LeakyRelu", "Elu", "Selu", "Expm1", "Sigmoid", "Tanh", "Softplus", "Softsign", "Erf", "Square", "Abs",
     "ClipByValue", "Sqrt", "Maximum", "Minimum",
 }  # fmt: skip
 # Bounded functions, and inverses of a size, that scale a signal. Of two, that of the smaller number is the gate.
@@ -45,6 +47,8 @@ _KEEP_SIGNS = {"MaxPool", "AvgPool", "Pad", "Reshape", "Identity", "Mean", "Sque
 _NEVER_NEGATIVE = {"Relu", "Relu6", "Sigmoid", "Softmax", "Square", "Abs"}
 # A denominator is kept this far from zero.
 STABLE = 1e-6
+# The least number of a rule, and the one where none is named.
+_VALUES = {"epsilon": (1e-12, STABLE), "gamma": (0, 0.25), "alpha_beta": (1, 2.0)}
 
 
 @dataclass(frozen=True)
@@ -53,13 +57,23 @@ class Rule:
 
     Args:
         name: str, one of KERNEL_RULES.
-        value: float, epsilon of "epsilon", gamma of "gamma", alpha of "alpha_beta", whose beta is alpha - 1.
+        value: float, epsilon of "epsilon", gamma of "gamma", alpha of "alpha_beta", whose beta is alpha - 1; None: 1e-6, 0.25, 2.
         bias: whether the bias gets a share.
+
+    Raises:
+        Refused: for an epsilon of 0 or less, a gamma below 0, and an alpha below 1.
     """
 
     name: str = "epsilon"
-    value: float = STABLE
+    value: float | None = None
     bias: bool = True
+
+    def __post_init__(self):
+        least, default = _VALUES.get(self.name, (0, 0))
+        value = default if self.value is None else self.value
+        if not least <= value < float("inf"):
+            raise Refused(f"The number of the rule {self.name} is {least:g} or more. Received: {value!r}.")
+        object.__setattr__(self, "value", value)
 
 
 def stabilize(values, epsilon=STABLE):
@@ -179,7 +193,7 @@ FIRST_RULES = {"w_square": _w_square, "flat": _flat, "z_box": _z_box}
 def _activation(operation, outputs):
     place = operation.depends.index(True)
     x, y = operation.op.inputs[place], operation.op.outputs[0]
-    slope = gradient_of(operation.op, [x], [tf.ones_like(y)])[x.name]
+    slope = finite(gradient_of(operation.op, [x], [tf.ones_like(y)])[x.name])
     known = tf.abs(x) > STABLE
     return {x.name: outputs[0] * tf.where(known, y / tf.where(known, x, tf.ones_like(x)), slope)}
 
@@ -252,6 +266,6 @@ def plain_rule(operation):
         return _product
     if kind in EXTREMES and (operation.is_joint or kind not in ("Maximum", "Minimum")):
         return gradient_rule
-    if kind in ACTIVATIONS:
+    if kind in ACTIVATIONS and not operation.is_joint:
         return _activation
     return refuse_operation(operation, "lrp")

@@ -95,7 +95,7 @@ def stateless(layers):
 def unrolled(layers):
     """While open, recurrent layers write their steps out one by one, where the number of steps is known."""
     recurrent = [layer for layer in layers if isinstance(layer, keras.layers.RNN) and not layer.unroll]
-    with _tracing:
+    with _wrapped(keras.src.backend, "rnn", _recur_forwards):
         for layer in recurrent:
             layer.__dict__["unroll"] = True
         try:
@@ -103,6 +103,55 @@ def unrolled(layers):
         finally:
             for layer in recurrent:
                 layer.__dict__["unroll"] = False
+
+
+def _recur_forwards(recur, step, inputs, states, go_backwards=False, mask=None, **options):
+    """The recurrence of a layer, of reversed steps where it goes backwards: written out, Keras 3.15 would not reverse their mask."""
+    if go_backwards and mask is not None:
+        inputs, mask = tf.reverse(inputs, [1]), tf.reverse(mask, [1])
+        go_backwards = False
+    return recur(step, inputs, states, go_backwards=go_backwards, mask=mask, **options)
+
+
+@contextlib.contextmanager
+def _wrapped(module, name, function):
+    """While open, a function of a module is called through another, which gets it first."""
+    with _tracing:
+        before = getattr(module, name)
+        setattr(module, name, functools.partial(function, before))
+        try:
+            yield
+        finally:
+            setattr(module, name, before)
+
+
+@contextlib.contextmanager
+def plain_convolutions():
+    """While open, Keras convolves group by group, and with channels last in three dimensions.
+
+    Otherwise Keras compiles such a convolution to a graph of its own, since TensorFlow has none on CPUs.
+    """
+    with _wrapped(keras.src.backend.nn, "conv", _convolve_groups):
+        yield
+
+
+def _convolve_groups(convolve, inputs, kernel, strides=1, padding="valid", data_format=None, dilation_rate=1):
+    data_format = data_format or keras.config.image_data_format()
+    if data_format == "channels_first" and len(inputs.shape) == 5:
+        last = layout.to_channels_last(inputs)
+        outputs = _convolve_groups(convolve, last, kernel, strides, padding, "channels_last", dilation_rate)
+        return layout.to_channels_first(outputs)
+    axis = 1 if data_format == "channels_first" else -1
+    groups = inputs.shape[axis] // kernel.shape[-2]
+    if groups == 1:
+        return convolve(inputs, kernel, strides, padding, data_format, dilation_rate)
+    if groups == inputs.shape[axis] and len(inputs.shape) == 4 and len(set(tf.nest.flatten(strides))) == 1:
+        # As many groups as channels, of which there may be hundreds.
+        depthwise = tf.reshape(kernel, [*kernel.shape[:-2], groups, kernel.shape[-1] // groups])
+        step = tf.nest.flatten(strides)[0]
+        return keras.ops.depthwise_conv(inputs, depthwise, step, padding, data_format, dilation_rate)
+    pairs = zip(tf.split(inputs, groups, axis), tf.split(tf.convert_to_tensor(kernel), groups, -1))
+    return tf.concat([convolve(*pair, strides, padding, data_format, dilation_rate) for pair in pairs], axis)
 
 
 @contextlib.contextmanager
@@ -224,41 +273,6 @@ class Folder:
             # The outputs are kept with their id, so that no other tensor can get the id.
             self.convolved[id(outputs)] = (outputs, layer, call, args, kwargs)
         return outputs
-
-
-class GroupSplitter:
-    """Interceptor that writes grouped convolutions out, since Keras compiles them on CPUs as graphs that nobody can look into."""
-
-    def __call__(self, layer, call, args, kwargs):
-        if type(layer) not in _GROUPED or layer.groups == 1:
-            return call(*args, **kwargs)
-        outputs = _convolve_groups(layer, args[0])
-        if layer.use_bias:
-            first = layer.data_format == "channels_first"
-            outputs = outputs + keras.ops.reshape(layer.bias, [1, -1, *[1] * layer.rank] if first else [-1])
-        return outputs if layer.activation is None else layer.activation(outputs)
-
-
-_GROUPED = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
-
-
-def _convolve_groups(layer, inputs):
-    """The convolution of each group of channels with its own weights."""
-    padding, kernel = layer.padding, keras.ops.convert_to_tensor(layer.kernel)
-    if padding == "causal":
-        inputs, padding = keras.ops.pad(inputs, layer._compute_causal_padding()), "valid"
-    options = {
-        "strides": layer.strides,
-        "padding": padding,
-        "dilation_rate": layer.dilation_rate,
-        "data_format": layer.data_format,
-    }
-    axis = 1 if layer.data_format == "channels_first" else -1
-    if layer.groups == inputs.shape[axis] and layer.rank < 3 and len(set(layer.strides)) == 1:
-        shape = (*kernel.shape[:-2], layer.groups, layer.filters // layer.groups)
-        return keras.ops.depthwise_conv(inputs, keras.ops.reshape(kernel, shape), **options)
-    pairs = zip(keras.ops.split(inputs, layer.groups, axis), keras.ops.split(kernel, layer.groups, -1))
-    return keras.ops.concatenate([keras.ops.conv(part, weights, **options) for part, weights in pairs], axis)
 
 
 def _scale_last_axis(kernel, scale):

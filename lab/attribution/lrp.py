@@ -1,22 +1,31 @@
 """Layer-wise relevance propagation: what a score is made of, shared backward by a rule for each layer."""
 
+import numpy as np
+
 from lab.attribution import explainers
 from lab.attribution.options import as_float32
-from lab.composites import Composite
+from lab.composites import Composite, composite_of
 from lab.embeddings import at_embeddings
 from lab.refusal import Refused
 from lab.relevance import conservation, relevance
 from lab.relevance_rules import Rule
 
 
-def _bounds(low, high):
+def _bounds(composite, low, high):
+    """The least and the largest input of z_box, or None."""
     if (low is None) != (high is None):
         raise Refused("z_box needs both low= and high=. Received: one of them. Give both, or none for pictures.")
+    if low is not None and composite_of(composite).first != "z_box":
+        raise Refused(
+            f"low= and high= are for the rule z_box. Received: the composite {composite!r}, which has none. Leave them out, or give epsilon_gamma_box."
+        )
+    if low is not None and not np.all(np.less(low, high)):
+        raise Refused(f"low= is less than high=. Received: {low!r} and {high!r}. Give the least and the largest input.")
     return None if low is None else (low, high)
 
 
 def _conserved(network, inputs, objective, options):
-    bounds = _bounds(options["low"], options["high"])
+    bounds = _bounds(options["composite"], options["low"], options["high"])
     return conservation(network, inputs, objective, options["composite"], bounds=bounds)
 
 
@@ -40,7 +49,7 @@ def lrp(network, inputs, objective, *, composite="epsilon_plus", low=None, high=
     Raises:
         Refused: for an operation without a rule, named with its layer.
     """
-    return as_float32(relevance(network, inputs, objective, composite, bounds=_bounds(low, high)))
+    return as_float32(relevance(network, inputs, objective, composite, bounds=_bounds(composite, low, high)))
 
 
 EXCITATION = Composite(Rule("alpha_beta", 1.0, bias=False), Rule("alpha_beta", 1.0, bias=False))

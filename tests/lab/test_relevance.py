@@ -1,5 +1,7 @@
 """Relevance and differences: completeness and conservation, each rule beside its slow formula, and what is refused."""
 
+import cProfile
+import pstats
 import warnings
 
 import keras
@@ -201,6 +203,70 @@ def test_a_product_is_shared_half_and_half():
     assert np.allclose(maps, [[7, 6]])
 
 
+def gap(network, inputs, base):
+    """How far DeepLIFT's maps are from the difference of scores, as a share of it."""
+    maps = explainers.get("deeplift")(network, inputs, FIRST, baseline=base)
+    difference = routines.scores(network, inputs, FIRST) - routines.scores(network, base, FIRST)
+    return np.abs(sums(maps) - difference).max() / np.abs(difference).max()
+
+
+@pytest.mark.parametrize("activation", ["softmax", "log_softmax"])
+def test_what_is_added_to_all_of_a_softmax_contributes_nothing(activation):
+    numbers = keras.Input((4,))
+    network = lab.load(keras.Model(numbers, layers.Activation(activation)(numbers)[:, :1] * 3.0))
+    inputs = np.array([[1.0, 2.0, 0.5, -1.0]], "float32")
+    base = np.array([[0.25, 0.5, 1.5, 1.0]], "float32")
+    maps, far = (explainers.get("deeplift")(network, inputs + by, FIRST, baseline=base) for by in (0, 200))
+    assert np.isfinite(far).all() and np.abs(far).max() < 1000 * np.abs(maps).max()
+    same = explainers.get("deeplift")(network, base + 200, FIRST, baseline=base)
+    # All four rose by 200, so that every share of the total is its probability.
+    chances = np.exp(base) / np.exp(base).sum()
+    first = np.array([[1.0, 0, 0, 0]]) - chances
+    expected = 3 * 200 * first * (chances[0, 0] if activation == "softmax" else 1)
+    assert np.allclose(same, expected, rtol=1e-3) and gap(network, inputs, base) < 1e-5
+
+
+def test_softmax_is_its_slow_formula():
+    numbers = keras.Input((3,))
+    network = lab.load(keras.Model(numbers, layers.Softmax()(numbers)[:, :1] * 1.0))
+    inputs, base = np.array([[1.0, 3.0, -2.0]]), np.array([[0.5, -1.0, 2.0]])
+    chances, others = (np.exp(row) / np.exp(row).sum() for row in (inputs, base))
+    totals = [np.log(np.exp(row).sum()) for row in (inputs, base)]
+    to_logarithm = (chances - others)[0, 0] / (np.log(chances) - np.log(others))[0, 0]
+    shares = (np.exp(inputs) - np.exp(base)) / (inputs - base)
+    shares = shares * (totals[0] - totals[1]) / (np.exp(totals[0]) - np.exp(totals[1]))
+    expected = to_logarithm * (np.array([[1.0, 0, 0]]) - shares) * (inputs - base)
+    maps = explainers.get("deeplift")(network, np.float32(inputs), FIRST, baseline=base)
+    assert np.allclose(maps, expected, atol=1e-6)
+
+
+def test_a_network_that_standardizes_its_inputs_has_differences():
+    numbers = keras.Input((3,))
+    standard = layers.Normalization(mean=[1.0, 2.0, 3.0], variance=[1.0, 4.0, 2.0])(numbers)
+    network = lab.load(keras.Model(numbers, layers.Dense(2)(layers.Dense(4, activation="relu")(standard))))
+    assert gap(network, drawn(network), drawn(network, seed=1)) < 1e-4
+
+
+def test_what_stops_gradients_counts_in_a_difference():
+    network = custom(Stopped())
+    assert gap(network, drawn(network), drawn(network, seed=1)) < 1e-4
+
+
+def calls(length):
+    """Python calls that DeepLIFT of a series takes with its trace: int."""
+    steps = keras.Input((length, 3))
+    network = lab.load(keras.Model(steps, layers.Dense(2)(layers.LSTM(4)(steps))))
+    profile = cProfile.Profile()
+    profile.runcall(explainers.get("deeplift"), network, drawn(network), FIRST)
+    return pstats.Stats(profile).total_calls
+
+
+def test_long_series_take_time_that_grows_with_their_length():
+    calls(3)
+    # Where each rule goes through the whole graph it is six times as many.
+    assert calls(24) < 4 * calls(8)
+
+
 # Relevance ----------------------------------------------------------------------------------------------------------------
 
 
@@ -305,6 +371,59 @@ def test_relevance_reaches_the_inputs_of_every_kind(kinds, name):
         assert np.isfinite(maps).all() and (np.abs(sums(maps)) > 0).all()
 
 
+def test_first_rules_reach_inputs_behind_a_sign_and_beside_a_skip():
+    numbers = keras.Input((2,))
+    kernels = np.array([[1.0, 2.0], [-3.0, 0.5]], "float32"), np.array([[2.0, 0.0], [1.0, 0.0]], "float32")
+    inputs = np.array([[1.0, 2.0], [3.0, 0.5]], "float32")
+    sides = {"sign": lambda hidden: hidden(-numbers), "skip": lambda hidden: numbers + hidden(numbers)}
+    for name, side in sides.items():
+        hidden = layers.Dense(2, use_bias=False)
+        network = lab.load(keras.Model(numbers, layers.Dense(2, use_bias=False)(side(hidden))))
+        network.model.set_weights(kernels)
+        maps = explainers.get("lrp")(network, inputs, FIRST, composite="w_square")
+        shares = kernels[0] ** 2 / (kernels[0] ** 2).sum(axis=0)
+        values = (-inputs if name == "sign" else inputs) @ kernels[0] * kernels[1][:, 0]
+        around = 0 if name == "sign" else inputs * kernels[1][:, 0]
+        assert np.allclose(maps, values @ shares.T + around, rtol=1e-4), name
+
+
+def test_relevance_of_groups_and_dilation_is_that_of_the_same_plain_layer():
+    pixels, rng = keras.Input((7, 7, 4)), np.random.default_rng(0)
+    grouped, spread = (np.zeros(shape, "float32") for shape in ((3, 3, 4, 6), (5, 5, 4, 2)))
+    groups, taps = (rng.normal(size=shape).astype("float32") for shape in ((3, 3, 2, 6), (3, 3, 4, 2)))
+    grouped[:, :, :2, :3], grouped[:, :, 2:, 3:], spread[::2, ::2] = groups[..., :3], groups[..., 3:], taps
+    pairs = [
+        (layers.Conv2D(6, 3, groups=2, activation="relu"), groups, layers.Conv2D(6, 3, activation="relu"), grouped),
+        (
+            layers.DepthwiseConv2D(3, depth_multiplier=2, dilation_rate=2, activation="relu"),
+            taps,
+            layers.DepthwiseConv2D(5, depth_multiplier=2, activation="relu"),
+            spread,
+        ),
+    ]
+    for one, kernel, other, plain in pairs:
+        networks = []
+        for layer, values in ((one, kernel), (other, plain)):
+            keras.utils.set_random_seed(6)
+            network = lab.load(keras.Model(pixels, layers.Dense(2)(layers.Flatten()(layer(pixels)))))
+            layer.set_weights([values, np.linspace(-1, 1, layer.bias.shape[0])])
+            networks.append(network)
+        inputs, rule = drawn(networks[0]), Rule("alpha_beta", 2.0)
+        maps, expected = (relevance(network, inputs, FIRST, Composite(rule, rule)) for network in networks)
+        assert np.linalg.norm(maps - expected) < 1e-5 * np.linalg.norm(expected)
+        assert gap(networks[0], inputs, drawn(networks[0], seed=1)) < 1e-4
+
+
+def test_volumes_with_channels_first_have_relevance():
+    volume = keras.Input((4, 5, 5, 5))
+    values = layers.Flatten()(layers.Conv3D(4, 3, groups=2, data_format="channels_first")(volume))
+    network = lab.load(keras.Model(volume, layers.Dense(2)(values)))
+    inputs = drawn(network)
+    product = explainers.get("gradient_x_input")(network, inputs, FIRST)
+    assert np.allclose(relevance(network, inputs, FIRST, "epsilon"), product, atol=1e-4)
+    assert gap(network, inputs, drawn(network, seed=1)) < 1e-4
+
+
 def test_relevance_through_channels_adds_up_to_the_whole(kinds):
     network, layer = kinds["convolutional"], "max_pooling2d"
     layer = next(path for path in network.tree if path.startswith(layer))
@@ -313,6 +432,13 @@ def test_relevance_through_channels_adds_up_to_the_whole(kinds):
     parts = [relevance(network, inputs, FIRST, "epsilon", channels={layer: [place]}) for place in range(6)]
     assert np.allclose(sum(parts), whole, atol=1e-6) and read[layer].shape == (2, 5, 4, 6)
     assert np.abs(parts[0] - whole).max() > 1e-5
+
+
+def test_relevance_is_read_before_a_normalization_too(kinds):
+    network = kinds["convolutional"]
+    before = next(path for path in network.tree if path.startswith("conv2d"))
+    _, read = relevance(network, drawn(network), FIRST, "epsilon", layers=[before])
+    assert read[before].dtype == np.float32 and (np.abs(sums(read[before])) > 1e-4).all()
 
 
 def test_excitation_is_a_share_of_one():
@@ -336,6 +462,26 @@ def test_a_rule_of_a_layer_changes_that_layer_alone(kinds):
     assert np.allclose(plain, same) and np.abs(plain - changed).max() > 1e-4
 
 
+def test_a_rule_of_a_layer_goes_before_that_of_first_layers():
+    network = dense_network()
+    inputs, named = drawn(network), ((network.model.layers[0].name, Rule()),)
+    maps, plain = (
+        relevance(network, inputs, FIRST, rules) for rules in (Composite(first="flat", paths=named), "epsilon")
+    )
+    assert np.allclose(maps, plain)
+
+
+def test_a_square_root_at_zero_is_no_hole_in_a_map():
+    numbers = keras.Input((3, 2))
+    norms = keras.ops.sqrt(keras.ops.sum(numbers * numbers, axis=-1, keepdims=True))
+    network = lab.load(keras.Model(numbers, layers.Dense(2)(layers.Flatten()(numbers * norms))))
+    inputs = drawn(network)
+    inputs[:, 1] = 0
+    for method in ("deeplift", "lrp"):
+        assert np.isfinite(explainers.get(method)(network, inputs, FIRST)).all()
+    assert gap(network, inputs, np.zeros_like(inputs)) < 1e-4
+
+
 def test_classes_and_rows_trace_nothing_anew(kinds):
     network = kinds["convolutional"]
     for method in ("lrp", "deeplift"):
@@ -356,6 +502,36 @@ class Squashed(layers.Layer):
 class Sorted(layers.Layer):
     def call(self, values):
         return keras.ops.cumprod(values, axis=-1) if hasattr(keras.ops, "cumprod") else keras.ops.sort(values)
+
+
+class Stopped(layers.Layer):
+    def call(self, values):
+        return values + keras.ops.stop_gradient(values)
+
+
+class Largest(layers.Layer):
+    def call(self, values):
+        return values * keras.ops.one_hot(keras.ops.argmax(values, axis=-1), 4)
+
+
+class Peaks(layers.Layer):
+    def call(self, values):
+        return values * keras.ops.cast(values == keras.ops.max(values, axis=-1, keepdims=True), "float32")
+
+
+class Ordered(layers.Layer):
+    def call(self, values):
+        return keras.ops.take_along_axis(values, keras.ops.argsort(values), axis=1)
+
+
+class Truncated(layers.Layer):
+    def call(self, values):
+        return values * keras.ops.cast(keras.ops.cast(3 * values, "int32"), "float32")
+
+
+class Powered(layers.Layer):
+    def call(self, values):
+        return keras.ops.power(keras.ops.abs(values) + 0.5, values)
 
 
 class Chosen(layers.Layer):
@@ -386,7 +562,12 @@ def test_a_layer_that_is_called_twice_is_one_rule_twice():
 
 
 @pytest.mark.parametrize(
-    "layer, words", [(Sorted(name="sorted"), "sorted"), (Chosen(name="chosen"), "choice among values")]
+    "layer, words",
+    [
+        (Sorted(name="sorted"), "sorted"),
+        (Powered(name="powered"), "powered"),
+        *((kind(), "choice among values") for kind in (Chosen, Largest, Peaks, Ordered, Truncated)),
+    ],
 )
 @pytest.mark.parametrize("method", ["deeplift", "lrp"])
 def test_what_has_no_rule_is_named(layer, words, method):
@@ -402,11 +583,23 @@ def test_steps_of_unknown_number_are_refused_or_written_out():
     assert maps.shape == (2, 5, 3) and not network.model.layers[1].unroll
 
 
+@pytest.mark.parametrize("layer", [layers.LSTM, layers.GRU])
+def test_padding_before_a_layer_of_two_directions_changes_nothing(layer):
+    steps = keras.Input((4, 3))
+    values = layers.Bidirectional(layer(3, return_sequences=True))(layers.Masking(9.0)(steps))
+    network = lab.load(keras.Model(steps, layers.Dense(2)(layers.GlobalAveragePooling1D()(values))))
+    inputs, base = drawn(network), drawn(network, seed=1)
+    inputs[1, 2:], base[1, 2:] = 9, 9
+    assert gap(network, inputs, base) < 1e-4
+
+
 @pytest.mark.parametrize(
     "options, words",
     [
         ({"composite": "epsilon_plas"}, "epsilon_plus"),
         ({"low": 0.0}, "both low= and high="),
+        ({"low": 0.0, "high": 1.0}, "are for the rule z_box"),
+        ({"low": 1.0, "high": 0.0, "composite": "epsilon_gamma_box"}, "less than high="),
         ({"composite": "epsilon_gamma_box"}, "least and largest"),
     ],
 )
@@ -420,10 +613,22 @@ def test_rules_are_of_layers_and_channels_that_exist():
     network = dense_network()
     with pytest.raises(Refused, match="fits none"):
         relevance(network, drawn(network), FIRST, Composite(paths=(("dence", Rule()),)))
+    flat = keras.Input((2, 3))
+    without = lab.load(keras.Model(flat, layers.Dense(2)(layers.Flatten(name="flat")(flat))))
+    with pytest.raises(Refused, match="with weights"):
+        relevance(without, drawn(without), FIRST, Composite(paths=(("flat", Rule("gamma")),)))
     with pytest.raises(Refused, match="from 0 to 5"):
         relevance(network, drawn(network), FIRST, "epsilon", channels={network.model.layers[0].name: [6]})
+    with pytest.raises(Refused, match="score or one"):
+        relevance(network, drawn(network), FIRST, "epsilon", start="two")
+    named = [[network.model.layers[0].name, Rule()]]
+    assert relevance(network, drawn(network), FIRST, Composite(paths=named)).shape == (2, 7)
     with pytest.raises(Refused, match="alpha_beta"):
         Composite(dense=Rule("alpha_betta"))
+    for name, number in (("alpha_beta", 0.5), ("epsilon", 0.0), ("gamma", -1.0), ("epsilon", float("nan"))):
+        with pytest.raises(Refused, match=f"number of the rule {name}"):
+            Rule(name, number)
+    assert Rule("alpha_beta").value == 2 and Rule("gamma").value == 0.25 and Rule().value == 1e-6
     with pytest.raises(Refused, match="first layers"):
         Composite(first="z_bax")
 
