@@ -92,10 +92,10 @@ def survey(job, _, session):
     }
     if job.arguments.get("relevant"):
         by_relevance = load_survey(session, layer, composite=RELEVANT)
-        chosen, places = by_relevance.top[units, :count], by_relevance.top_places[units, :count]
-        arrays["relevant"] = crop_windows(network, natural_images, layer, chosen, places, box)
+        images, places = by_relevance.top[units, :count], by_relevance.top_places[units, :count]
+        arrays["relevant"] = crop_windows(network, natural_images, layer, images, places, box)
         arrays["relevant_scores"] = by_relevance.top_scores[units, :count]
-        about["relevant"] = _image_names(natural_images, chosen)
+        about["relevant"] = _image_names(natural_images, images)
     return {"survey.npz": pack(arrays), "about.json": encode(about)}
 
 
