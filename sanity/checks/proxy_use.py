@@ -220,7 +220,7 @@ def _decide(evidence):
 
 
 def _ruling(evidence):
-    finding, needed = _decide(evidence), evidence.settings.get("needed")
+    finding, needed = _decide(evidence), evidence.settings["needed"]
     few = evidence.sizes["units"] < FEWEST_UNITS
     remedy = f"Give at least {FEWEST_UNITS} units on each side." if few else f"About {needed:,} rows would settle it."
     is_open = few or (needed and finding in (DEPENDS, TOO_FEW))

@@ -303,7 +303,7 @@ def _clause(finding, name, names, samples, count):
         AS_WELL: f"{name} is behind by less than {margins}",
         BEHIND: f"{name} is ahead of it, and behind in nothing by {margins}",
         DISAGREE: f"it is ahead of {name} in one loss and behind in another, so that its probabilities are to be looked at",
-        MEASURED: f"{name} is not simple and says how much these rows allow",
+        MEASURED: f"{name} is no simple model and says how much these rows allow",
     }[finding]
 
 
