@@ -42,6 +42,15 @@ def names():
     return [*efficientnet.VARIANTS, minilm.NAME, dinov2.NAME, diabetes.NAME, *sorted(_APPLICATIONS)]
 
 
+def is_downloaded(source):
+    """Whether a model by name has weights that Keras downloads and keeps outside of all packages: bool.
+
+    Args:
+        source: str, name or path of a model.
+    """
+    return not os.path.exists(source) and source.lower() in map(str.lower, _APPLICATIONS)
+
+
 def summary_of(name):
     """What a model by name is: str.
 
