@@ -7,7 +7,7 @@ import tomllib
 import numpy as np
 import pytest
 
-from lab.tables import header_of
+from lab.sources import header_of
 from recipes.gate import refuse_shortfall
 from recipes.runs import Run
 from recipes.sections import sections
