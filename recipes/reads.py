@@ -1,12 +1,13 @@
 """Reads: the files and folders that this process opens for reading, as Python's audit events tell them (PEP 578).
 
-Python's own imports are left out: modules are known by their hashes, and installed packages by their versions. What libraries
+Imports and looks for packages are left out: modules are known by their hashes, and installed packages by their versions. What libraries
 open without Python, such as HDF5, is not seen, and has to be noted.
 """
 
 import contextlib
 import functools
 import hashlib
+import importlib.metadata
 import os
 import stat
 import sys
@@ -20,7 +21,7 @@ STILL = 3_000_000_000
 SYSTEM = ("/proc/", "/sys/", os.devnull)
 # States of what is no file: there is nothing, or something that can be read once, such as a pipe.
 ABSENT, PIPE = "absent", "pipe"
-_IMPORTS = "<frozen importlib._bootstrap_external>"
+_IMPORTS = ("<frozen importlib._bootstrap_external>", importlib.metadata.__file__)
 _open_reads, _thread = [], threading.local()
 
 
@@ -135,7 +136,7 @@ def _hear(event, arguments):
     if not _open_reads or event not in EVENTS or getattr(_thread, "is_unheard", False):
         return
     path = "." if arguments[0] is None else arguments[0]
-    if isinstance(path, int) or sys._getframe(1).f_code.co_filename == _IMPORTS:
+    if isinstance(path, int) or sys._getframe(1).f_code.co_filename in _IMPORTS:
         return
     is_written = event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR)
     for reads in list(_open_reads):
