@@ -13,6 +13,7 @@ import pathlib
 import sys
 import warnings
 
+from lab.model_names import is_downloaded
 from lab.remote import as_path, is_remote
 from recipes import provenance, schema
 from recipes.journal import Journal
@@ -199,8 +200,6 @@ def _is_decided_by_files(recipe, jobs):
         return False
     if any(name.startswith("images:") for job in jobs for name in job.reads) or any(map(is_remote, _texts(recipe))):
         return False
-    from lab.models import is_downloaded
-
     return recipe.model.weights == "random" or not is_downloaded(recipe.model.source)
 
 

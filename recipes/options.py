@@ -370,7 +370,8 @@ def method_names(text):
         if not names:
             raise Refused(f"--method names at least one method. Received: {text!r}; see `lab list methods`.")
         return names
-    from lab.attribution import explainers
+    from lab.method_modules import method_modules
+    from lab.registrations import read_registrations
 
-    excluded = {*explainers.names(control=True), *explainers.names(wrapper=True)}
-    return [name for name in explainers if name not in excluded]
+    rows = read_registrations("explainers", method_modules())
+    return [row.name for row in rows if not (row.tags.get("control") or row.tags.get("wrapper"))]
