@@ -139,8 +139,8 @@ def sweep(root):
 def _path(recipe, root, allow_code):
     """The file of what decided a recipe's run, as it is asked for from this folder by this Python."""
     variables = [os.environ.get(name, default) for name, default in VARIABLES.items()]
-    asked = [schema.plain_values(recipe), os.getcwd(), allow_code, sys.version, sys.prefix, variables]
-    return as_path(root) / FOLDER / f"{hashlib.sha256(encode(asked)).hexdigest()}.json"
+    request = [schema.plain_values(recipe), os.getcwd(), allow_code, sys.version, sys.prefix, variables]
+    return as_path(root) / FOLDER / f"{hashlib.sha256(encode(request)).hexdigest()}.json"
 
 
 def _read(path):
