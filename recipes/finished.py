@@ -119,9 +119,10 @@ class Record:
             "warnings": self._warnings,
             "result": {name: getattr(result, name) for name in names},
         }
+        text = json.dumps(record)
         with contextlib.suppress(OSError):
             self._path.parent.mkdir(exist_ok=True)
-            replace(self._path, json.dumps(record).encode())
+            replace(self._path, f"{_seal(text)}\n{text}".encode())
 
 
 def sweep(root):
@@ -144,12 +145,16 @@ def _path(recipe, root, allow_code):
 
 
 def _read(path):
-    """What was written down: dict, or None where there is nothing, or another version left something else there."""
+    """What was written down: dict, or None where there is nothing, or not what this very code wrote."""
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        return record if isinstance(record["digest"], str) else None
-    except (OSError, ValueError, TypeError, KeyError):
+        seal, _, text = path.read_text(encoding="utf-8").partition("\n")
+    except (OSError, ValueError):
         return None
+    return json.loads(text) if seal == _seal(text) else None
+
+
+def _seal(text):
+    return hashlib.sha256(pathlib.Path(__file__).read_bytes() + text.encode()).hexdigest()
 
 
 def _is_current(record):
@@ -217,6 +222,9 @@ def _note_paths(reads, recipe):
     for text in _texts(recipe):
         if text and not is_remote(text):
             reads.note(as_path(text))
+    # Copies among photographs are told by their sizes, also of those that are not opened.
+    if recipe.images.folder and os.path.isdir(recipe.images.folder):
+        reads.note_sizes(recipe.images.folder)
     models = [recipe.model.source, *(recipe.training.files if recipe.training else ())]
     models += [recipe.planted.folder] if recipe.planted and recipe.planted.folder else []
     for model in models:

@@ -21,6 +21,8 @@ STILL = 3_000_000_000
 SYSTEM = ("/proc/", "/sys/", os.devnull)
 # States of what is no file: there is nothing, or something that can be read once, such as a pipe.
 ABSENT, PIPE = "absent", "pipe"
+# What stands in the place of a name for the sizes of all files in a folder.
+SIZES = "**"
 _IMPORTS = ("<frozen importlib._bootstrap_external>", importlib.metadata.__file__)
 _open_reads, _thread = [], threading.local()
 
@@ -52,6 +54,10 @@ class Reads:
             for entry in (path, *(os.path.join(path, name) for name in names)):
                 self.note(entry)
 
+    def note_sizes(self, folder):
+        """Add the names and sizes of all files in a folder, whether or not they are opened."""
+        self.note(os.path.join(folder, SIZES))
+
     def ignore(self, path):
         """Leave out a file that this process writes itself."""
         self._written.add(os.path.abspath(os.fsdecode(path)))
@@ -62,13 +68,14 @@ class Reads:
         Returns:
             dict; None where something was changed after it was read, or was a pipe.
         """
-        if any(state == PIPE or _state(path) != state for path, state in self._states.items()):
-            return None
         # A file that has just been written may be written again within the same tick of the clock.
         now = time.time_ns()
-        return {
+        values = {
             path: [checksum(path), state if _is_still(state, now) else None] for path, state in self._states.items()
         }
+        # Compared after the checksums, which are then those of what was read.
+        is_changed = any(state == PIPE or _state(path) != state for path, state in self._states.items())
+        return None if is_changed else values
 
 
 def are_unchanged(values):
@@ -98,6 +105,8 @@ def checksum(path):
 def _state(path):
     """What becomes another when a file is written again, as numbers; of anything else its checksum."""
     try:
+        if os.path.basename(path) == SIZES:
+            return _sizes_hash(os.path.dirname(path))
         facts = os.stat(path)
         if stat.S_ISDIR(facts.st_mode):
             return _names_hash(path)
@@ -110,6 +119,13 @@ def _names_hash(folder):
     with _unheard():
         names = sorted(name for name in os.listdir(folder) if name != "__pycache__")
     return hashlib.sha256("\0".join(names).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _sizes_hash(folder):
+    with _unheard():
+        paths = sorted(os.path.join(place, name) for place, _, names in os.walk(folder) for name in names)
+    sizes = ((path, os.stat(path).st_size) for path in paths)
+    return hashlib.sha256(repr(list(sizes)).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _is_still(state, now):
