@@ -13,6 +13,7 @@ from recipes.options import json_option
 @click.command(
     "doctor",
     cls=PlainCommand,
+    headings={"Machine": ("with_tensorflow",)},
     examples=(
         ("lab doctor", "what can be used here"),
         ("lab doctor --tensorflow", "does TensorFlow compute here, and on which devices?"),
