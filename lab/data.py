@@ -2,16 +2,14 @@
 
 import functools
 import hashlib
+import importlib.util
 import os
 import pathlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import matplotlib.cbook
 import numpy as np
-import skimage
-import sklearn
 
 from lab import displays
 from lab.images import SUFFIXES, read
@@ -205,14 +203,18 @@ def photographs(names=PHOTOGRAPHS):
 
 
 def _photograph_path(name):
+    # As paths alone: importing the packages takes seconds.
     if name in _SKIMAGE:
-        return pathlib.Path(skimage.__file__).parent / "data" / _SKIMAGE[name]
+        return _package_folder("skimage") / "data" / _SKIMAGE[name]
     if name in _MATPLOTLIB:
-        return matplotlib.cbook.get_sample_data(_MATPLOTLIB[name], asfileobj=False)
+        return _package_folder("matplotlib") / "mpl-data" / "sample_data" / _MATPLOTLIB[name]
     if name in _SKLEARN:
-        # As a path alone: importing scikit-learn's data sets takes a second.
-        return pathlib.Path(sklearn.__file__).parent / "datasets" / "images" / _SKLEARN[name]
+        return _package_folder("sklearn") / "datasets" / "images" / _SKLEARN[name]
     raise Refused(f"Unknown photograph. Received: {name!r}. {nearest(name, PHOTOGRAPHS)}")
+
+
+def _package_folder(package):
+    return pathlib.Path(importlib.util.find_spec(package).origin).parent
 
 
 def folder(path, *, channels=3, levels=None):

@@ -9,9 +9,9 @@ import functools
 import numpy as np
 
 from lab.environment import keras
+from lab.model_names import DIABETES
 from lab.refusal import Refused
 
-NAME = "diabetes-mlp"
 # What the network takes. The column sex is known and not taken.
 COLUMNS = ("age", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6")
 LABEL, CLASSES = "progression", ("slow", "fast")
@@ -47,14 +47,16 @@ def diabetes(weights="imagenet"):
         Refused: for other weights.
     """
     if weights not in ("imagenet", None):
-        raise Refused(f'weights= of {NAME} is "imagenet", the trained ones, or None (random). Received: {weights!r}.')
+        raise Refused(
+            f'weights= of {DIABETES} is "imagenet", the trained ones, or None (random). Received: {weights!r}.'
+        )
     model = keras.Sequential(
         [
             keras.Input((len(COLUMNS),)),
             keras.layers.Dense(UNITS, activation="relu", name="hidden"),
             keras.layers.Dense(1, activation="sigmoid", name="fast"),
         ],
-        name=NAME.replace("-", "_"),
+        name=DIABETES.replace("-", "_"),
     )
     if weights is not None:
         model.set_weights(_fit())

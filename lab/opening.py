@@ -6,12 +6,9 @@ from lab import arrays, tables, text
 from lab.data import Data
 from lab.refusal import Refused
 from lab.registry import nearest
-from lab.remote import RemotePath, as_path, is_folder
+from lab.remote import RemotePath
+from lab.sources import SOURCES, source_kind
 from lab.streams import open_images
-
-# What a path holds, by its ending. A .csv is a list of images where its first line has the column path.
-ENDINGS = {".csv": "table", ".npz": "arrays", ".txt": "text"}
-SOURCES = ("images", "table", "arrays", "text")
 
 
 def open_data(source, labels=None, *, kind=None, label=None, columns=None, group=None, masks=None):
@@ -61,21 +58,6 @@ def _refuse_unread(arguments, read, what):
             raise Refused(
                 f"{what} is read with {', '.join(f'{word}=' for word in read) or 'no further argument'}. Received: {name}= beside {what}. Leave it out."
             )
-
-
-def source_kind(path):
-    """What a path holds, by its ending: one of `SOURCES`.
-
-    Args:
-        path: of a file or a folder.
-
-    Returns:
-        str.
-    """
-    ending = as_path(path).suffix.lower()
-    if is_folder(as_path(path)) or ending not in ENDINGS or (ending == ".csv" and "path" in tables.header_of(path)):
-        return "images"
-    return ENDINGS[ending]
 
 
 def _open_path(path, kind, options):

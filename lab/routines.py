@@ -14,20 +14,25 @@ from lab.host import HostModel, raise_fault
 from lab.objectives import CLASSES
 from lab.propagation import Owners, pair_operations, propagate
 from lab.refusal import Refused
-from lab.scoring import mean_over_positions, score
+from lab.scoring import KnownOutputs, is_class_score, mean_over_positions, score
 
 
-def scores(network, inputs, objective):
+def scores(network, inputs, objective, *, computed=None):
     """The objective's score of each sample.
 
     Args:
         network: a `Network`.
         inputs: arrays that it takes.
         objective: an `Objective`.
+        computed: the network's outputs, as `outputs` returns them, where they are known: the score of one class is taken from
+            them, without another trace; None: computed here.
 
     Returns:
         float32 [batch].
     """
+    if computed is not None and is_class_score(objective):
+        (_, numbers), weights = prepare(network, inputs, objective)
+        return score(objective.structure, weights, numbers, KnownOutputs(network, computed)).numpy()
 
     def body(batched, weights):
         inputs, numbers = batched

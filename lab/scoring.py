@@ -3,8 +3,10 @@
 `(activation [batch, ..., channels], *numbers [batch, ...]) -> score [batch]`
 """
 
+from dataclasses import dataclass
+
 from lab.environment import tf
-from lab.objectives import OUTPUTS
+from lab.objectives import CLASSES, OUTPUTS
 from lab.refusal import Refused
 from lab.taps import preactivation
 
@@ -31,6 +33,28 @@ def score(structure, weights, numbers, trace):
             term = _KINDS[kind](_read(activation, linear), *numbers[position])
         total += tf.cast(weights[position], term.dtype) * term
     return total
+
+
+@dataclass(frozen=True)
+class KnownOutputs:
+    """Outputs that were computed before, in the place of the `Trace` of an objective that reads nothing else.
+
+    Args:
+        network: a `Network`.
+        values: dict of output name to float32 array, logits as of `lab.routines.outputs`.
+    """
+
+    network: object
+    values: dict
+
+    def logits(self, name):
+        """The logits of an output: tensor [batch, classes]."""
+        return tf.constant(self.values[self.network.output_name(name)])
+
+
+def is_class_score(objective):
+    """Whether an objective is the score of one class a sample as it is, so that the logits of all classes hold it: bool."""
+    return len(objective.terms) == 1 and all(weight == 1 and term.kind in CLASSES for weight, term in objective.terms)
 
 
 def _read(activation, linear):

@@ -180,21 +180,6 @@ def read_beside(path, names):
     return np.array([_numbers(path, header, row) for row in rows], "float32"), tuple(header)
 
 
-def header_of(path):
-    """The names in the first line of a CSV file: list of str, empty for a file that is none.
-
-    Args:
-        path: of the file.
-    """
-    path = as_path(path)
-    try:
-        with path.open("rb") as file:
-            line = io.TextIOWrapper(file, newline="", encoding="utf-8-sig")
-            return next(csv.reader(line), [])
-    except (OSError, UnicodeDecodeError, csv.Error):
-        return []
-
-
 def read_cells(path):
     """Every row of a file, each as long as the header.
 

@@ -1,13 +1,23 @@
-"""Catalogue: names with their summaries, for `lab list`: a row is a dict, every row of a list with the same keys."""
+"""Catalogue: names with their summaries, for `lab list`: a row is a dict, every row of a list with the same keys.
+
+Nothing is imported to list it, but for the layers and the attention of a model, which is loaded.
+"""
 
 import warnings
 
-from lab.registry import summary
+from lab.method_modules import method_modules
+from lab.registrations import modules_in, read_registrations
+
+# Cues that are named by a column or by words, and are no functions: name, kind, summary.
+NAMED_CUES = (
+    ("COLUMN", "table", "A column by its name, with one of its lower or one of its upper values."),
+    ("WORD/WORD", "tokens", "Two words of the network's vocabulary, or two ids, of which one stands in a text."),
+)
 
 
 def models():
     """Models that can be loaded by name, with what they are."""
-    from lab.models import names, summary_of
+    from lab.model_names import names, summary_of
 
     return [{"name": name, "summary": summary_of(name)} for name in names()]
 
@@ -50,30 +60,25 @@ def _load(model):
 
 def methods():
     """Registered explainers, with the controls marked, and what each needs of a network."""
-    from lab.attribution import explainers
-    from lab.attribution.calls import needed_capability
-
-    blind = explainers.names(control=True)
     return [
         {
-            "name": name,
-            "kind": "control" if name in blind else "",
-            "needs": needed_capability(explainers.get(name)),
-            "summary": summary(explainers.get(name)),
+            "name": row.name,
+            "kind": "control" if row.tags.get("control") else "",
+            "needs": row.tags.get("needs", "layers" if "layer" in row.options else "gradients"),
+            "summary": row.summary,
         }
-        for name in explainers
+        for row in read_registrations("explainers", method_modules())
     ]
 
 
 def checks():
     """Registered checks, with the kind of claim that each judges."""
-    from sanity.checks import CLAIMS, claim_of
-    from sanity.checks import checks as registry
+    from sanity.check_names import CLAIMS, claim_of, registered_checks
 
-    return [
-        {"name": name, "claim": claim_of(name), "summary": summary(registry.get(name))}
-        for name in sorted(registry, key=lambda name: (CLAIMS.index(claim_of(name)), name))
+    rows = [
+        {"name": name, "claim": claim_of(name), "summary": row.summary} for name, row in registered_checks().items()
     ]
+    return sorted(rows, key=lambda row: (CLAIMS.index(row["claim"]), row["name"]))
 
 
 def features():
@@ -84,81 +89,57 @@ def features():
 
 def views():
     """Registered views of pictures, which `lab shortcuts` tells labels from."""
-    from sanity.shortcuts import views as registry
-
-    return _summaries(registry)
+    return _summaries("views", modules_in("sanity.shortcuts"))
 
 
 def swaps():
     """Registered parts of pictures, which `lab shortcuts` swaps between classes."""
-    from sanity.shortcuts.swaps import swaps as registry
-
-    return _summaries(registry)
+    return _summaries("swaps", ["sanity.shortcuts.swaps"])
 
 
 def textures():
     """Registered textures, which `lab concept` draws in place of pictures."""
-    from lab.textures import textures as registry
-
-    return _summaries(registry)
+    return _summaries("textures", ["lab.textures"])
 
 
 def learners():
     """Registered learners of the atoms of a layer, for `lab dictionary`."""
-    from lab.concepts.dictionaries import learners as registry
-
-    return _summaries(registry)
+    return _summaries("learners", modules_in("lab.concepts"))
 
 
 def parameterizations():
     """Registered parameterizations of pictures."""
-    from lab.visualization.parameterizations import parameterizations as registry
-
-    return _summaries(registry)
+    return _summaries("parameterizations", ["lab.visualization.parameterizations"])
 
 
 def transforms():
     """Registered transforms of pictures."""
-    from lab.visualization.transforms import transforms as registry
-
-    return _summaries(registry)
+    return _summaries("transforms", ["lab.visualization.transforms"])
 
 
 def regularizers():
     """Registered regularizers of pictures."""
-    from lab.visualization.regularizers import regularizers as registry
-
-    return _summaries(registry)
+    return _summaries("regularizers", ["lab.visualization.regularizers"])
 
 
 def worlds():
     """Registered worlds."""
-    from sanity.worlds import worlds as registry
-
-    return _summaries(registry)
+    return _summaries("worlds", modules_in("sanity.worlds"))
 
 
 def cues():
     """Cues, which can be planted, and the kind of inputs of each."""
-    from sanity.cues import NAMED
-    from sanity.cues import cues as registry
-
-    rows = [(name, registry.tag(registry.get(name), "kind"), summary(registry.get(name))) for name in registry]
-    return [dict(zip(("name", "kind", "summary"), row)) for row in (*rows, *NAMED)]
+    rows = [(row.name, row.tags["kind"], row.summary) for row in read_registrations("cues", ["sanity.cues"])]
+    return [dict(zip(("name", "kind", "summary"), row)) for row in (*rows, *NAMED_CUES)]
 
 
 def metrics():
     """Registered metrics, with the direction that counts as better."""
-    from sanity.metrics import metrics as registry
-
-    return [
-        {
-            "name": name,
-            "better": registry.tag(registry.get(name), "better", ""),
-            "summary": summary(registry.get(name)),
-        }
-        for name in registry
-    ]
+    rows = read_registrations("metrics", modules_in("sanity.metrics"))
+    listed = [{"name": row.name, "better": row.tags.get("better", ""), "summary": row.summary} for row in rows]
+    # Every localisation score is a metric where a mask is known, see `sanity.metrics.locality`.
+    scores = read_registrations("localisations", ["sanity.localisation"])
+    return [*({"name": f"{row.name}_in_mask", "better": "high", "summary": row.summary} for row in scores), *listed]
 
 
 def recipes():
@@ -170,13 +151,11 @@ def recipes():
 
 def objectives():
     """Registered objectives, which can be explained and maximized."""
-    from lab.objectives import objectives as registry
-
-    return _summaries(registry)
+    return _summaries("objectives", ["lab.objectives"])
 
 
-def _summaries(registry):
-    return [{"name": name, "summary": summary(registry.get(name))} for name in registry]
+def _summaries(registry, modules):
+    return [{"name": row.name, "summary": row.summary} for row in read_registrations(registry, modules)]
 
 
 def as_text(rows):

@@ -15,9 +15,9 @@ def table_of(check):
     Raises:
         Refused: for an unknown one.
     """
-    from sanity.checks import checks, claim_of
+    from sanity.check_names import claim_of, tag_of
 
-    return checks.tag(checks.get(check), "table", TABLES.get(claim_of(check)))
+    return tag_of(check, "table", TABLES.get(claim_of(check)))
 
 
 def refuse_other_claims(check, table):
@@ -31,7 +31,7 @@ def refuse_other_claims(check, table):
         Refused: for such a check, and for an unknown one.
     """
     from recipes.sections import sections
-    from sanity.checks import claim_of
+    from sanity.check_names import claim_of
 
     claim, home = claim_of(check), table_of(check)
     if home != table:

@@ -12,9 +12,10 @@ from lab.defaults import has_positions
 from lab.environment import tf
 from lab.images import read
 from lab.objectives import direction, logit
-from lab.opening import open_data, source_kind
+from lab.opening import open_data
 from lab.refusal import Refused
 from lab.remote import as_path
+from lab.sources import source_kind
 from lab.streams import open_images
 from lab.textures import draw as draw_textures
 from lab.visualization.maximize import maximize

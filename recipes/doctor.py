@@ -5,6 +5,7 @@ import pathlib
 import shutil
 from dataclasses import dataclass
 
+from lab.refusal import describe
 from recipes import machine
 
 PACKAGES = (
@@ -55,11 +56,19 @@ class Finding:
     optional: bool = False
 
 
-def findings():
-    """All rows of the doctor's table: list of `Finding`."""
+def findings(with_tensorflow=False):
+    """All rows of the doctor's table, from what is installed: nothing is imported.
+
+    Args:
+        with_tensorflow: whether TensorFlow is imported too, which takes seconds, to name its devices and to compute on them.
+
+    Returns:
+        list of `Finding`.
+    """
     return [
         *(_package(name) for name in PACKAGES),
         *(_package(name, use) for name, use in OPTIONAL.items()),
+        *([_tensorflow()] if with_tensorflow else []),
         *_machine(),
         _artifacts(),
         *_tools(),
@@ -73,16 +82,29 @@ def _package(name, use=None):
         return Finding(name, "missing", f"pip install {name}" + (f" for the {use}" if use else ""), use is not None)
 
 
-def _machine():
+def _tensorflow():
+    """Whether TensorFlow can be imported and computes a gradient: `Finding`."""
     try:
         from lab.environment import tf
-    except ImportError as error:
-        return [Finding("TensorFlow", "missing", str(error))]
-    devices = ", ".join(
-        f"{device.device_type} {device.name.rsplit(':', 1)[-1]}" for device in tf.config.list_physical_devices()
-    )
+
+        point = tf.Variable(3.0)
+        with tf.GradientTape() as tape:
+            square = point**2
+        gradient = float(tape.gradient(square, point))
+        devices = tf.config.list_physical_devices()
+    except Exception as error:
+        # An installation that does not fit together may raise any exception.
+        return Finding("devices", "missing", describe(error))
+    names = ", ".join(f"{device.device_type} {device.name.rsplit(':', 1)[-1]}" for device in devices)
+    if gradient != 6:
+        return Finding("devices", "missing", f"{names}; the gradient of x**2 at 3 is {gradient:g} there, and not 6")
+    return Finding("devices", "ok", f"{names}; TensorFlow computes a gradient there")
+
+
+def _machine():
+    """The cores and the memory of this machine: list of `Finding`."""
     return [
-        Finding("devices", "ok", f"{devices}; {machine.cores()} cores"),
+        Finding("cores", "ok", str(machine.cores())),
         Finding(
             "memory", "ok", f"{machine.memory():.1f} GiB; the lab uses 2 GiB at a time, or model.memory_gib of a recipe"
         ),

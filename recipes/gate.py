@@ -10,7 +10,7 @@ def refuse_shortfall(result, fail_on):
     """Refuse a run where a method, controls apart, fell short, or where a control shows that the check is broken.
 
     Args:
-        result: `recipes.runs.Run`.
+        result: `recipes.run.Run`.
         fail_on: "fail", "inconclusive", "worse" (than in the baseline), or None, which refuses nothing.
 
     Raises:

@@ -16,7 +16,7 @@ def content_hash(source):
     A network that is saved again has the same hash: the times in an archive are left out.
 
     Args:
-        source: path or address of a .keras or .h5 file or of a SavedModel, or a name of `lab.models.names`.
+        source: path or address of a .keras or .h5 file or of a SavedModel, or a name of `lab.model_names.names`.
 
     Returns:
         str.

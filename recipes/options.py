@@ -278,7 +278,7 @@ def image_source(paths, alternate=False):
     Returns:
         dict of folder, or of files.
     """
-    from lab.streams import is_stream
+    from lab.sources import is_stream
 
     if len(paths) == 1 and (is_folder(as_path(paths[0])) or is_stream(paths[0])):
         return {"folder": paths[0]}
@@ -312,7 +312,7 @@ def data_source(paths, kind=None, details=(), target="top", classes=None):
     Raises:
         Refused: for details of photographs, and for a target that is both a class and a column.
     """
-    from lab.opening import source_kind
+    from lab.sources import source_kind
 
     known = source_kind(paths)
     details = {name: value for name, value in dict(details).items() if value}
@@ -340,7 +340,7 @@ def refuse_details(details, path):
 
 def _label_of_target(path, target, classes, columns):
     """The column of labels that a target names: dict, empty where it names none."""
-    from lab.tables import header_of
+    from lab.sources import header_of
 
     # A number is the index of a class, also where a column is called so.
     if target == "top" or str(target).isdecimal() or target not in header_of(path):
@@ -370,7 +370,8 @@ def method_names(text):
         if not names:
             raise Refused(f"--method names at least one method. Received: {text!r}; see `lab list methods`.")
         return names
-    from lab.attribution import explainers
+    from lab.method_modules import method_modules
+    from lab.registrations import read_registrations
 
-    excluded = {*explainers.names(control=True), *explainers.names(wrapper=True)}
-    return [name for name in explainers if name not in excluded]
+    rows = read_registrations("explainers", method_modules())
+    return [row.name for row in rows if not (row.tags.get("control") or row.tags.get("wrapper"))]

@@ -13,6 +13,7 @@ import lab
 
 # Libraries that the numbers of every run depend on.
 LIBRARIES = ("tensorflow", "keras", "numpy", "scipy", "scikit-image", "scikit-learn", "Pillow", "matplotlib")
+LAB = "interpretability-lab"
 # Package of the lab's registry -> the distribution behind its adapters.
 ADAPTED = {
     "tf_explain": "tf-explain",
@@ -31,7 +32,7 @@ def versions(methods=()):
     """
     adapted = {ADAPTED[name.partition(".")[0]] for name in methods if name.partition(".")[0] in ADAPTED}
     return {
-        "interpretability-lab": lab.__version__,
+        LAB: lab.__version__,
         **{name: version(name) for name in (*LIBRARIES, *sorted(adapted))},
     }
 
@@ -56,6 +57,12 @@ def module_hash(module):
 
 # Module -> the SHA-256 and the files of what this process last imported it from.
 _imported = {}
+
+
+def look_here_first():
+    """Have imports look into the current folder first, where modules of the user lie that are not installed."""
+    if str(pathlib.Path.cwd()) not in sys.path[:1]:
+        sys.path.insert(0, str(pathlib.Path.cwd()))
 
 
 def refresh(module):
@@ -87,6 +94,11 @@ def version(name):
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def current_version(name):
+    """The version of the lab, or of an installed distribution, as `versions` tells it: str, or None where not installed."""
+    return lab.__version__ if name == LAB else version(name)
 
 
 def _digest(named_paths):
@@ -149,12 +161,13 @@ def _module_file(name):
 
 def _is_installed(path):
     return path in ("built-in", "frozen") or any(
-        pathlib.Path(path).resolve().is_relative_to(folder) for folder in _installed_folders()
+        pathlib.Path(path).resolve().is_relative_to(folder) for folder in installed_folders()
     )
 
 
 @functools.cache
-def _installed_folders():
+def installed_folders():
+    """The folders of the standard library and of installed packages: tuple of Path."""
     paths = sysconfig.get_paths()
     folders = {paths[kind] for kind in ("stdlib", "platstdlib", "purelib", "platlib")}
     folders |= {entry for entry in sys.path if pathlib.Path(entry).name in ("site-packages", "dist-packages")}

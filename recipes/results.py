@@ -9,7 +9,7 @@ def as_values(result, error):
     """The whole result as plain values for JSON.
 
     Args:
-        result: `recipes.runs.Run`.
+        result: `recipes.run.Run`.
         error: dict of code and message, or None.
 
     Returns:
@@ -42,7 +42,7 @@ def as_lines(result, coloured=False):
     """The result as lines of text; the last ones are what was found, and the path of the report: list of str.
 
     Args:
-        result: `recipes.runs.Run`.
+        result: `recipes.run.Run`.
         coloured: whether the lines are for a terminal that shows colours.
 
     Returns:

@@ -1,10 +1,8 @@
 """Runs: a recipe carried out job by job into its folder. A run that was killed at any moment can be resumed."""
 
 import contextlib
-from dataclasses import dataclass, field
 
-from lab.environment import limit_threads
-from recipes.baseline import load_changes
+from recipes import finished
 from recipes.engines.attempt import trace_path
 from recipes.engines.local import Local
 from recipes.events import Finished
@@ -12,47 +10,11 @@ from recipes.jobs import list_jobs
 from recipes.journal import Journal
 from recipes.loaded import Loaded
 from recipes.manifest import describe_run
-from recipes.report.page import page
 from recipes.report.summary import loaded_words
-from recipes.results import collect_coloured, collect_lines, collect_messages, collect_rows, summarize
-from recipes.session import Session
-from recipes.sources import Sources
+from recipes.run import Run
 from recipes.store import Store, encode
 from recipes.times import keep_times
 from recipes.words import count_noun
-
-
-@dataclass(frozen=True)
-class Run:
-    """The result of a run.
-
-    Args:
-        path: its folder.
-        report: path of its index.html.
-        failed: (key, error) of each job that failed.
-        families: verdicts by check, as plain values.
-        messages: lines of text on maps: faults, refusals, and maps that look suspicious.
-        summary: lines of text, what was found.
-        photographs: the table of photographs, as plain values, or None.
-        jobs: (key, whether it is done) of each job.
-        lines: lines of text with the results: mistakes and verdicts.
-        coloured: lines that say something by their colours.
-        rows: dict of name to list of dict, tables of sections that bring their own.
-        changes: dict, what became of the verdicts since the baseline (`recipes.changes.compare_verdicts`), or None.
-    """
-
-    path: object
-    report: object
-    failed: tuple
-    families: dict
-    messages: tuple = ()
-    summary: tuple = ()
-    photographs: dict | None = None
-    jobs: tuple = ()
-    lines: tuple = ()
-    rows: dict = field(default_factory=dict)
-    changes: dict | None = None
-    coloured: tuple = ()
 
 
 class Stopped(KeyboardInterrupt):
@@ -64,7 +26,7 @@ class Stopped(KeyboardInterrupt):
 
 
 def carry_out(recipe, root, progress, *, fresh=False, allow_code=False, engine=Local(), loaded=Loaded()):
-    """Run a recipe.
+    """Run a recipe; one that is done already is answered from its files.
 
     Args:
         recipe: `Recipe`.
@@ -82,23 +44,49 @@ def carry_out(recipe, root, progress, *, fresh=False, allow_code=False, engine=L
         Refused: before anything is written, for whatever the recipe names that does not exist.
         Stopped: when the run is interrupted.
     """
-    if recipe.threads and isinstance(engine, Local):
-        limit_threads(recipe.threads)
     progress.say(f"{recipe.name}: loading {loaded_words(recipe)}")
-    session = Session(Sources.of(recipe), root, allow_code=allow_code, loaded=loaded)
-    jobs = list_jobs(recipe, session)
-    manifest = describe_run(recipe, jobs, session)
+    is_answerable = not fresh and loaded == Loaded()
+    result = finished.answer(recipe, root, progress, allow_code, engine) if is_answerable else None
+    if result is not None:
+        return result
+    choices = {"fresh": fresh, "allow_code": allow_code, "engine": engine, "loaded": loaded}
+    return _carry_out_jobs(recipe, root, progress, **choices)
+
+
+def _carry_out_jobs(recipe, root, progress, *, fresh, allow_code, engine, loaded):
+    """Load what a recipe names, do the jobs that are not done, and write the page: `Run`."""
+    # TensorFlow is imported here and not before.
+    from recipes.session import Session
+    from recipes.sources import Sources
+
+    _limit_threads(recipe, engine)
+    record = finished.Record(recipe, root, allow_code)
+    with record.note_reads():
+        session = Session(Sources.of(recipe), root, allow_code=allow_code, loaded=loaded)
+        jobs = list_jobs(recipe, session)
+        manifest = describe_run(recipe, jobs, session)
     store = Store(root, recipe.name, manifest["digest"])
     with store.open(fresh=fresh, wait=progress.say):
         store.write("manifest.json", encode(manifest))
         try:
             failed = _do_jobs(jobs, session, store, progress, engine, fresh)
-            _publish(store, *page(_titled(recipe, store), manifest, jobs, store))
+            with record.note_warnings():
+                _publish(recipe, manifest, jobs, store)
         except KeyboardInterrupt as error:
             raise Stopped(store.path, sum(store.is_done(job.key) for job in jobs), len(jobs)) from error
         finally:
             progress.end()
-        return _result(jobs, store, failed)
+        result = _result(jobs, store, failed)
+        if loaded == Loaded():
+            record.write(store, jobs, manifest, result)
+        return result
+
+
+def _limit_threads(recipe, engine):
+    from lab.environment import limit_threads
+
+    if recipe.threads and isinstance(engine, Local):
+        limit_threads(recipe.threads)
 
 
 def _titled(recipe, store):
@@ -115,6 +103,9 @@ def _photographs(store):
 
 
 def _result(jobs, store, failed):
+    from recipes.baseline import load_changes
+    from recipes.results import collect_coloured, collect_lines, collect_messages, collect_rows, summarize
+
     families = store.values("verdicts", "verdicts.json") if store.exists("verdicts") else {}
     photographs = _photographs(store)
     return Run(
@@ -133,8 +124,11 @@ def _result(jobs, store, failed):
     )
 
 
-def _publish(store, text, files):
+def _publish(recipe, manifest, jobs, store):
     """Write the files beside the report, then the report, which never asks for a file that is not there yet."""
+    from recipes.report.page import page
+
+    text, files = page(_titled(recipe, store), manifest, jobs, store)
     for name, content in files:
         store.write(name, content)
     store.write("index.html", text.encode("utf-8", "backslashreplace"))

@@ -9,7 +9,6 @@ import itertools
 import os
 import pathlib
 import re
-import sys
 import time
 import warnings
 from dataclasses import replace
@@ -852,8 +851,7 @@ def _config(layer):
 
 def refresh_module(module):
     """Have the next import of a module read its files again. It may be installed, or lie in the current folder."""
-    if str(pathlib.Path.cwd()) not in sys.path[:1]:
-        sys.path.insert(0, str(pathlib.Path.cwd()))
+    provenance.look_here_first()
     provenance.refresh(module)
 
 

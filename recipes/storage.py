@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from lab.refusal import Refused
 from lab.remote import RemotePath, as_path, reason, refuse_unreadable
-from recipes import index
+from recipes import finished, index
 from recipes.journal import journal_path
 from recipes.lock import lock_of
 
@@ -101,6 +101,7 @@ def remove(selected):
     removed = [item for item in selected if _remove(item.path)]
     for root in {item.path.parent.parent for item in removed if item.kind == "runs"}:
         index.sweep(root)
+        finished.sweep(root)
     return removed
 
 

@@ -8,14 +8,13 @@ import contextlib
 import hashlib
 import io
 import json
+import math
 import os
 import pathlib
 import re
 import shutil
 import socket
 import time
-
-import numpy as np
 
 from lab.refusal import Refused
 from lab.remote import as_path, is_remote, reason
@@ -219,6 +218,8 @@ class Store:
         Returns:
             dict of name to array.
         """
+        import numpy as np
+
         with (self.folder(key) / name).open("rb") as content, np.load(content, allow_pickle=False) as file:
             return dict(file)
 
@@ -363,6 +364,8 @@ def digest(values):
 
 def pack(arrays):
     """A dict of arrays as .npz bytes. The same arrays give the same bytes."""
+    import numpy as np
+
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
@@ -390,8 +393,7 @@ def _plain(value):
         return {str(key): _plain(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(entry) for entry in value]
-    if isinstance(value, np.ndarray):
+    if hasattr(value, "tolist"):
+        # An array or a number of numpy.
         return _plain(value.tolist())
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not np.isfinite(value) else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value

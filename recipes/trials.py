@@ -8,9 +8,10 @@ import lab
 from lab.attribution import explainers
 from lab.attribution.calls import refuse_options
 from lab.data import Data
-from lab.opening import open_data, source_kind
+from lab.opening import open_data
 from lab.refusal import Refused
 from lab.remote import RemotePath
+from lab.sources import source_kind
 from recipes import schema
 from recipes.errors import Gated
 from recipes.evidence import is_judged

@@ -20,11 +20,6 @@ LIGHT, DARK = 235.0, 20.0
 VARIANTS = 2
 # How high a motif is in a series, in deviations. It is made as weak as is asked for.
 HEIGHT = 4.0
-# Cues that are no functions: how they are named, their kind, and what they are.
-NAMED = (
-    ("COLUMN", "table", "A column by its name, with one of its lower or one of its upper values."),
-    ("WORD/WORD", "tokens", "Two words of the network's vocabulary, or two ids, of which one stands in a text."),
-)
 
 
 def _period(image, variant):

@@ -3,13 +3,9 @@
 Only installed libraries are registered, and tf-explain always. For callables of your own see `lab.adapters.external`.
 """
 
-import importlib.util
+import importlib
 
-from lab.adapters import tf_explain  # noqa: F401  (registering)
+from lab.method_modules import adapter_modules
 
-# Package that is imported -> the adapters' module.
-_OPTIONAL = {"saliency": "saliency", "tf_keras_vis": "tf_keras_vis", "xplique": "xplique", "shap": "shap"}
-
-for _package, _module in _OPTIONAL.items():
-    if importlib.util.find_spec(_package):
-        importlib.import_module(f"lab.adapters.{_module}")
+for _module in adapter_modules():
+    importlib.import_module(_module)

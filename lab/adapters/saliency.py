@@ -3,8 +3,6 @@
 Its occlusion is left out: it moves the patch by one pixel, some forty thousand passes for an image of 224 pixels.
 """
 
-import inspect
-
 import numpy as np
 
 from lab.adapters.external import per_sample
@@ -13,8 +11,16 @@ from lab.attribution.paths import baselines
 from lab.refusal import Refused
 
 
-def _model_callback(score_function, layer=None):
-    """The callback that the library calls: `(points, arguments, keys) -> dict`."""
+def model_callback(score_function, layer=None):
+    """The callback that the library calls.
+
+    Args:
+        score_function: a `ScoreFunction`.
+        layer: the address of a layer that is asked for, or None.
+
+    Returns:
+        function `(points, arguments, keys) -> dict`.
+    """
     from saliency.core import base
 
     def call(points, call_model_args=None, expected_keys=None):
@@ -44,7 +50,7 @@ def gradient(score_function, sample):
     """
     from saliency.core import GradientSaliency
 
-    return GradientSaliency().GetMask(sample, _model_callback(score_function))
+    return GradientSaliency().GetMask(sample, model_callback(score_function))
 
 
 @explainers.register(library="saliency", complete=baselines)
@@ -62,33 +68,7 @@ def integrated_gradients(score_function, sample, *, x_steps=25):
     """
     from saliency.core import IntegratedGradients
 
-    return IntegratedGradients().GetMask(sample, _model_callback(score_function), x_steps=x_steps, batch_size=x_steps)
-
-
-@per_sample
-def guided_ig(score_function, sample, *, x_steps=200, fraction=0.25, max_dist=0.02):
-    """PAIR saliency's GuidedIG, from zero (Kapishnikov et al. 2021, https://arxiv.org/abs/2106.09788).
-
-    Args:
-        score_function: a `ScoreFunction`.
-        sample: float [...], one input without its batch axis.
-        x_steps: int, points of the path.
-        fraction: float in 0..1, the share of values that move in a step.
-        max_dist: float, the largest distance from the straight path, as a share of its length.
-
-    Returns:
-        signed float [...], in the shape of the sample.
-    """
-    from saliency.core import GuidedIG
-
-    start = np.zeros_like(sample)
-    options = {"x_steps": x_steps, "fraction": fraction, "max_dist": max_dist}
-    return GuidedIG().GetMask(sample, _model_callback(score_function), x_baseline=start, **options)
-
-
-# It calls np.quantile(interpolation=...), which newer versions of numpy no longer have.
-if "interpolation" in inspect.signature(np.quantile).parameters:
-    explainers.register(guided_ig, library="saliency")
+    return IntegratedGradients().GetMask(sample, model_callback(score_function), x_steps=x_steps, batch_size=x_steps)
 
 
 # Its blurs cost more than its gradients.
@@ -113,7 +93,7 @@ def blur_ig(score_function, sample, *, steps=100, max_sigma=50):
 
     _refuse_non_images(sample)
     return BlurIG().GetMask(
-        sample, _model_callback(score_function), steps=steps, max_sigma=max_sigma, batch_size=min(steps, 32)
+        sample, model_callback(score_function), steps=steps, max_sigma=max_sigma, batch_size=min(steps, 32)
     )
 
 
@@ -135,7 +115,7 @@ def xrai(score_function, sample):
     from saliency.core import XRAI
 
     _refuse_non_images(sample)
-    return XRAI().GetMask(sample, _model_callback(score_function), batch_size=25)
+    return XRAI().GetMask(sample, model_callback(score_function), batch_size=25)
 
 
 def _refuse_non_images(sample):

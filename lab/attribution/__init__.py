@@ -5,14 +5,11 @@ inputs, or are [batch, ...] over positions (CAM, at a layer's own resolution), o
 """
 
 import importlib
-import pkgutil
 
+from lab.method_modules import method_modules
 from lab.registry import Registry
 
 explainers = Registry("method")
 
-# Imported to register: other libraries' after ours, controls last.
-_OURS = sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name != "controls")
-
-for _module in (*(f"lab.attribution.{name}" for name in _OURS), "lab.adapters", "lab.attribution.controls"):
+for _module in method_modules():
     importlib.import_module(_module)

@@ -11,15 +11,16 @@ import os
 import sys
 
 from lab import data
+from lab.patterns import expand
 from lab.refusal import Refused
-from lab.remote import RemotePath, as_path, is_file, is_folder
+from lab.remote import RemotePath, is_file, is_folder
 from lab.sequences import Lazy, chain
+from lab.sources import LIST, SHARD, is_record_file
 from lab.streams.archives import open_archive
 from lab.streams.lists import open_list
-from lab.streams.patterns import expand, is_pattern
-from lab.streams.records import is_record_file, open_records
+from lab.streams.records import open_records
 
-KINDS = {".csv": open_list, ".tar": open_archive}
+KINDS = {LIST: open_list, SHARD: open_archive}
 PACKED = (".gz", ".tgz", ".bz2", ".xz", ".zst", ".zip", ".7z")
 
 
@@ -52,12 +53,6 @@ def open_images(addresses, *, channels=3, levels=None, most=None):
             parts.append((path, open_part(left, channels=channels, levels=levels)))
             left -= len(parts[-1][1])
     return _join(parts)
-
-
-def is_stream(address):
-    """Whether an address is a list, a shard or a pattern, and no folder or image: bool. It is told by its name."""
-    path = as_path(address)
-    return not is_folder(path) and (_opener_of_name(path) is not None or is_pattern(address))
 
 
 def _openers(paths):

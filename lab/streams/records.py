@@ -6,7 +6,6 @@ lengths alone are read.
 
 import functools
 import os
-import re
 from array import array
 
 from lab.data import Data, file_stamp
@@ -22,12 +21,6 @@ IMAGES = ("image/encoded", "image")
 # The text comes first: whether numbers begin at 0 or at 1 depends on who wrote the file.
 LABELS = ("image/class/text", "image/class/label", "label")
 _HEADER, _FOOTER = 12, 4
-_NAME = re.compile(r".*(\.tfrec(ord)?s?|-\d{3,}-of-\d{3,})", re.IGNORECASE)
-
-
-def is_record_file(path):
-    """Whether a path is called as TFRecord files are, such as a.tfrecord or train-00000-of-00064: bool."""
-    return _NAME.fullmatch(path.name) is not None
 
 
 class Records:

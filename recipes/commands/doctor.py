@@ -13,19 +13,26 @@ from recipes.options import json_option
 @click.command(
     "doctor",
     cls=PlainCommand,
+    headings={"Machine": ("with_tensorflow",)},
     examples=(
         ("lab doctor", "what can be used here"),
-        ("lab doctor --json", "as JSON"),
-        ("lab --deterministic doctor", "with options of `lab` itself before the command"),
+        ("lab doctor --tensorflow", "does TensorFlow compute here, and on which devices?"),
+        ("lab --deterministic doctor --json", "as JSON, with options of `lab` itself before the command"),
     ),
 )
+@click.option(
+    "--tensorflow",
+    "with_tensorflow",
+    is_flag=True,
+    help="Import TensorFlow, which takes seconds: list its devices, and compute a gradient.",
+)
 @json_option
-def command(as_json):
-    """List versions, devices, memory and artifacts, and whether each part of the lab can be used here."""
+def command(with_tensorflow, as_json):
+    """List versions, cores, memory and artifacts, and whether each part of the lab is installed here."""
     from recipes.doctor import findings
 
     with redirect_output():
-        rows = findings()
+        rows = findings(with_tensorflow)
     missing = [row.name for row in rows if row.state == "missing" and not row.optional]
     error = Failed(f"The lab needs parts that are missing: {', '.join(missing)}.") if missing else None
     if as_json:

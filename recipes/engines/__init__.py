@@ -6,7 +6,6 @@ starts and when it ends. The bytes of a job do not depend on the engine.
 
 from lab.refusal import Refused
 from recipes.engines.local import Local
-from recipes.engines.processes import Processes
 
 ENGINES = ("local", "processes", "ray")
 
@@ -35,4 +34,8 @@ def engine(name=None, workers=None, address=None, deterministic=False):
         from recipes.engines.ray import Ray
 
         return Ray(address, workers, deterministic)
-    return Local() if name == "local" else Processes(workers or 2, deterministic)
+    if name == "local":
+        return Local()
+    from recipes.engines.processes import Processes
+
+    return Processes(workers or 2, deterministic)

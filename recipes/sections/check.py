@@ -220,9 +220,9 @@ def _explanations_of_an_image(check):
 
 def _leads_to_verdicts(recipe):
     """Whether any check of a recipe leads to verdicts, and not to numbers alone: bool."""
-    from recipes.evidence import is_judged
+    from sanity.check_names import tag_of
 
-    return any(is_judged(check.check) for check in recipe.check)
+    return any(tag_of(check.check, "judged", True) for check in recipe.check)
 
 
 # Lines --------------------------------------------------------------------------------------------------------------------
@@ -628,7 +628,7 @@ def _refuse_options(context, names, rule):
 
 def _check_names(text):
     """Names in a --check option. "all" is every check of maps except retraining."""
-    from sanity.checks import names_of
+    from sanity.check_names import names_of
 
     if text == "all":
         return [name for name in names_of("maps") if name != "retraining"]
@@ -642,11 +642,9 @@ def _check_names(text):
 
 def _known_settings(check, settings):
     """Those of some settings that a check has, and that were typed: dict."""
-    from lab.registry import options
-    from sanity.checks import checks
+    from sanity.check_names import settings_of
 
-    known = options(checks.get(check))
-    return {name: value for name, value in settings.items() if value is not None and name in known}
+    return {name: value for name, value in settings.items() if value is not None and name in settings_of(check)}
 
 
 def _refuse_model(context):

@@ -576,7 +576,7 @@ def source_tables(images, data_path, table, text, details, target, classes, labe
 
 def _images_table(paths, labels):
     """Folders, files, lists and shards as a recipe's table of images, with as many of them as there are."""
-    from lab.streams import is_stream
+    from lab.sources import is_stream
 
     source = image_source(paths)
     if "folder" in source or all(map(is_stream, paths)):

@@ -203,7 +203,7 @@ def _other_models(features):
 
 
 def _refuse_unknown_model(name):
-    from lab.models import names
+    from lab.model_names import names
 
     if name not in names() and not pathlib.Path(name).exists():
         raise Refused(f"Unknown model. Received: {name!r}. {nearest(name, names())}")

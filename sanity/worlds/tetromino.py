@@ -123,16 +123,55 @@ def _tetromino(name, scenario, correlated, by, other, rival=None):
     )
 
 
-def _register(scenario, correlated):
-    def build_world():
-        rival = _tetromino(build_world.__name__, scenario, correlated, "rival", "shape")
-        return _tetromino(build_world.__name__, scenario, correlated, "shape", "rival", rival)
-
-    build_world.__name__ = f"tetromino_{scenario}" + ("_correlated" if correlated else "")
-    build_world.__doc__ = f"T and L shapes, {scenario}, on {'correlated' if correlated else 'white'} background; S and Z shapes decide nothing."
-    worlds.register(build_world)
+def _shapes(name, scenario, correlated):
+    """The world in which one pair of shapes decides, with its rival, in which the other pair does."""
+    rival = _tetromino(name, scenario, correlated, "rival", "shape")
+    return _tetromino(name, scenario, correlated, "shape", "rival", rival)
 
 
-for _scenario in ALPHA:
-    for _correlated in (False, True):
-        _register(_scenario, _correlated)
+@worlds.register
+def tetromino_linear():
+    """T and L shapes, linear, on white background; S and Z shapes decide nothing."""
+    return _shapes("tetromino_linear", "linear", False)
+
+
+@worlds.register
+def tetromino_linear_correlated():
+    """T and L shapes, linear, on correlated background; S and Z shapes decide nothing."""
+    return _shapes("tetromino_linear_correlated", "linear", True)
+
+
+@worlds.register
+def tetromino_multiplicative():
+    """T and L shapes, multiplicative, on white background; S and Z shapes decide nothing."""
+    return _shapes("tetromino_multiplicative", "multiplicative", False)
+
+
+@worlds.register
+def tetromino_multiplicative_correlated():
+    """T and L shapes, multiplicative, on correlated background; S and Z shapes decide nothing."""
+    return _shapes("tetromino_multiplicative_correlated", "multiplicative", True)
+
+
+@worlds.register
+def tetromino_rigid():
+    """T and L shapes, rigid, on white background; S and Z shapes decide nothing."""
+    return _shapes("tetromino_rigid", "rigid", False)
+
+
+@worlds.register
+def tetromino_rigid_correlated():
+    """T and L shapes, rigid, on correlated background; S and Z shapes decide nothing."""
+    return _shapes("tetromino_rigid_correlated", "rigid", True)
+
+
+@worlds.register
+def tetromino_xor():
+    """T and L shapes, xor, on white background; S and Z shapes decide nothing."""
+    return _shapes("tetromino_xor", "xor", False)
+
+
+@worlds.register
+def tetromino_xor_correlated():
+    """T and L shapes, xor, on correlated background; S and Z shapes decide nothing."""
+    return _shapes("tetromino_xor_correlated", "xor", True)

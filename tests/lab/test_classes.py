@@ -254,3 +254,16 @@ def test_one_sigmoid_at_each_position_tells_two_classes_apart():
     mask = keras.layers.Conv2D(1, 1, activation="sigmoid")(inputs)
     net = lab.load(keras.Model(inputs, mask), classes=["ground", "crop"])
     assert net.two_classes() and net.class_index("crop") == 1 and net.class_index("ground") == 0
+
+
+@pytest.mark.parametrize("head", [None, "softmax"])
+def test_scores_of_classes_are_taken_from_outputs_that_are_known(head):
+    net = network(networks.flat(head=head))
+    inputs = np.random.default_rng(0).uniform(-1, 1, (3, networks.SIDE, networks.SIDE, 3)).astype("float32")
+    computed = routines.outputs(net, inputs)
+    for objective in (lab.logit([0, 1, 2]), lab.class_score(1), lab.logit(2) - lab.logit(1), 2 * lab.logit(1)):
+        expected = routines.scores(net, inputs, objective)
+        np.testing.assert_array_equal(routines.scores(net, inputs, objective, computed=computed), expected)
+    shifted = {name: values + 1 for name, values in computed.items()}
+    scores = routines.scores(net, inputs, lab.logit(0), computed=shifted)
+    np.testing.assert_array_equal(scores, next(iter(shifted.values()))[:, 0])

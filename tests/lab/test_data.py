@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 
 import lab
-from lab import kinds, lookup, opening, tables
+from lab import kinds, lookup
 from lab.attribution.noise import draw_noisy
 from lab.data import Data
 from lab.environment import tf
 from lab.kinds import TABLE, TOKENS
+from lab.sources import header_of, source_kind
 from sanity import effects
 from sanity.agreement import agreement
 from sanity.bound_explainer import add_noise
@@ -169,9 +170,9 @@ def test_equal_rows_are_one_source(tmp_path):
 def test_a_csv_with_paths_is_a_list_of_images(tmp_path):
     path = tmp_path / "list.csv"
     path.write_text("path,label\nx.png,cat\n")
-    assert opening.source_kind(path) == "images" and tables.header_of(path) == ["path", "label"]
+    assert source_kind(path) == "images" and header_of(path) == ["path", "label"]
     path.write_text("a,b\n1,2\n")
-    assert opening.source_kind(path) == "table"
+    assert source_kind(path) == "table"
 
 
 @pytest.mark.parametrize("batch", [None, 4])

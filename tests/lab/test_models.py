@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 import lab
-from lab import checkpoint, efficientnet, models, packages, routines
+from lab import checkpoint, efficientnet, model_names, models, packages, routines
 from lab.preprocessing import Preprocessing, linear_preprocessing, probe_preprocessing
 from lab.thumbnails import uri
 from tests import networks
@@ -74,7 +74,7 @@ def test_applications_by_name_with_random_weights_and_their_own_preprocessing():
     assert network.name == "MobileNetV2" and network.heads == {"predictions": "Softmax"}
     np.testing.assert_allclose(network.preprocess(images), 1.0, atol=1e-5)
     assert {"MobileNetV2", "ResNet50", models.DEFAULT} <= set(models.names())
-    assert "trained for saliency, no classes" in models.summary_of("dinov2-small-saliency")
+    assert "trained for saliency, no classes" in model_names.summary_of("dinov2-small-saliency")
 
 
 def test_a_saved_model_comes_back_with_what_the_user_says(small_file):

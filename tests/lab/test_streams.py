@@ -18,12 +18,12 @@ from PIL import Image
 import lab
 import lab.data
 from lab.images import read
+from lab.patterns import expand
 from lab.remote import RemotePath, as_path
 from lab.sequences import Lazy, Texts, chain
-from lab.streams import is_stream, open_images
+from lab.sources import is_record_file, is_stream
+from lab.streams import open_images
 from lab.streams.checksum import masked_crc32c
-from lab.streams.patterns import expand
-from lab.streams.records import is_record_file
 
 PICTURES = {
     f"{number:03}": np.random.default_rng(number).integers(0, 256, (6 + number, 9, 3), "uint8") for number in range(6)

@@ -8,7 +8,7 @@ import click.testing
 import numpy as np
 import pytest
 
-from lab.tables import header_of
+from lab.sources import header_of
 from recipes.cli import main
 from recipes.errors import Gated
 from recipes.gate import refuse_shortfall

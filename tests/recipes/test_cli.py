@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import sys
 
 import pytest
 
@@ -320,7 +321,7 @@ def test_what_is_listed_as_json(command, small_file):
     methods = json.loads(command("list", "methods", "--json", out=False)[1])["methods"]
     assert {row["name"]: row["kind"] for row in methods}["edges"] == "control"
     parts = json.loads(command("doctor", "--json", out=False)[1])["parts"]
-    assert {"tensorflow", "memory", "devices"} <= {part["name"] for part in parts}
+    assert {"tensorflow", "memory", "cores"} <= {part["name"] for part in parts}
 
 
 def test_a_check_ends_with_its_verdicts_by_outcome(command, user):
@@ -340,6 +341,15 @@ def test_a_check_ends_with_its_verdicts_by_outcome(command, user):
 def test_doctor(command):
     code, output, _ = command("doctor", out=False)
     assert code == 0 and "tensorflow" in output and "memory" in output and "cores" in output
+    code, output, _ = command("doctor", "--tensorflow", out=False)
+    assert code == 0 and "CPU 0" in output and "computes a gradient" in output
+
+
+def test_doctor_reports_a_tensorflow_that_does_not_compute(command, monkeypatch):
+    monkeypatch.setitem(sys.modules, "lab.environment", None)
+    code, output, error = command("doctor", "--tensorflow", out=False)
+    assert code == 3 and "devices" in error and "ModuleNotFoundError" in output
+    assert command("doctor", out=False)[0] == 0
 
 
 def test_help_teaches():

@@ -1,0 +1,97 @@
+"""Registrations: what a registry holds, read from the source of its modules, so that nothing has to be imported to list it.
+
+A function is registered by a decorator above it: `@explainers.register`, or `@explainers.register(needs="scores")`.
+"""
+
+import ast
+import inspect
+import pathlib
+from dataclasses import dataclass
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+@dataclass(frozen=True)
+class Registration:
+    """A function that a module registers.
+
+    Args:
+        name: str, as of `lab.registry.Registry.register`.
+        summary: str, the first line of its docstring.
+        options: tuple of str, its keyword-only arguments.
+        tags: dict of those tags whose values stand in the source.
+    """
+
+    name: str
+    summary: str
+    options: tuple
+    tags: dict
+
+
+def modules_in(package):
+    """The modules of a package of the lab, in the order in which it imports them: list of str.
+
+    Args:
+        package: str, such as "sanity.checks".
+    """
+    files = sorted(ROOT.joinpath(*package.split(".")).glob("*.py"))
+    return [f"{package}.{file.stem}" for file in files if file.stem != "__init__"]
+
+
+def read_registrations(registry, modules):
+    """What modules register, each after what the others of them that it imports register.
+
+    Args:
+        registry: str, the registry's variable, such as "explainers".
+        modules: list of str, the modules in the order in which they are imported.
+
+    Returns:
+        list of `Registration`.
+    """
+    trees = {module: ast.parse(_file(module).read_text(encoding="utf-8")) for module in modules}
+    ordered = {}
+    for module in modules:
+        _visit(module, trees, ordered)
+    functions = [node for module in ordered for node in trees[module].body if isinstance(node, ast.FunctionDef)]
+    return [_registration(node, tags) for node in functions if (tags := _tags(node, registry)) is not None]
+
+
+def _file(module):
+    path = ROOT.joinpath(*module.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def _visit(module, trees, ordered):
+    """Add a module to those that are ordered, after those that it imports. It counts as imported while it is visited."""
+    if module in ordered or module not in trees:
+        return
+    ordered[module] = None
+    for imported in _imports(trees[module]):
+        _visit(imported, trees, ordered)
+    ordered[module] = ordered.pop(module)
+
+
+def _imports(tree):
+    """The modules that a file imports by their whole names at its top: iterator of str."""
+    for node in tree.body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _tags(function, registry):
+    """The tags that a function is registered with: dict, or None where it is not registered."""
+    for decorator in function.decorator_list:
+        call = decorator.func if isinstance(decorator, ast.Call) else decorator
+        if ast.unparse(call) == f"{registry}.register":
+            keywords = decorator.keywords if isinstance(decorator, ast.Call) else []
+            return {word.arg: word.value.value for word in keywords if isinstance(word.value, ast.Constant)}
+    return None
+
+
+def _registration(function, tags):
+    name = ".".join([*([tags["library"]] if "library" in tags else []), tags.get("name") or function.name])
+    summary = inspect.cleandoc(ast.get_docstring(function) or "").split("\n")[0]
+    return Registration(name, summary, tuple(argument.arg for argument in function.args.kwonlyargs), tags)

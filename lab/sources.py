@@ -1,0 +1,57 @@
+"""Sources: what lies at a path or an address, told by its name: images, streams of them, a table, arrays or texts."""
+
+import csv
+import io
+import re
+
+from lab.patterns import is_pattern
+from lab.remote import as_path, is_folder
+
+# What a path holds, by its ending. A .csv is a list of images where its first line has the column path.
+ENDINGS = {".csv": "table", ".npz": "arrays", ".txt": "text"}
+SOURCES = ("images", "table", "arrays", "text")
+# Endings of a list and of a shard of images.
+LIST, SHARD = ".csv", ".tar"
+_RECORDS = re.compile(r".*(\.tfrec(ord)?s?|-\d{3,}-of-\d{3,})", re.IGNORECASE)
+
+
+def source_kind(path):
+    """What a path holds, by its ending: one of `SOURCES`.
+
+    Args:
+        path: of a file or a folder.
+
+    Returns:
+        str.
+    """
+    ending = as_path(path).suffix.lower()
+    if is_folder(as_path(path)) or ending not in ENDINGS or (ending == ".csv" and "path" in header_of(path)):
+        return "images"
+    return ENDINGS[ending]
+
+
+def is_stream(address):
+    """Whether an address is a list, a shard or a pattern, and no folder or image: bool. It is told by its name."""
+    path = as_path(address)
+    is_named_so = is_record_file(path) or path.suffix.lower() in (LIST, SHARD)
+    return not is_folder(path) and (is_named_so or is_pattern(address))
+
+
+def is_record_file(path):
+    """Whether a path is called as TFRecord files are, such as a.tfrecord or train-00000-of-00064: bool."""
+    return _RECORDS.fullmatch(path.name) is not None
+
+
+def header_of(path):
+    """The names in the first line of a CSV file: list of str, empty for a file that is none.
+
+    Args:
+        path: of the file.
+    """
+    path = as_path(path)
+    try:
+        with path.open("rb") as file:
+            line = io.TextIOWrapper(file, newline="", encoding="utf-8-sig")
+            return next(csv.reader(line), [])
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return []

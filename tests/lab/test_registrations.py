@@ -1,0 +1,124 @@
+"""Registrations: what is read from the source is what the registries hold, in the same order."""
+
+import pytest
+
+from lab import method_modules, model_names, models, objectives, registrations, textures
+from lab.attribution import explainers
+from lab.attribution.calls import needed_capability
+from lab.concepts import dictionaries
+from lab.registry import Registry, options, summary
+from lab.visualization import parameterizations, regularizers, transforms
+from recipes import catalogue
+from sanity import check_names, cues, metrics, shortcuts, worlds
+from sanity.checks import checks
+from sanity.shortcuts import swaps
+
+REGISTRIES = {
+    "checks": checks,
+    "cues": cues.cues,
+    "learners": dictionaries.learners,
+    "methods": explainers,
+    "metrics": metrics.metrics,
+    "objectives": objectives.objectives,
+    "parameterizations": parameterizations.parameterizations,
+    "regularizers": regularizers.regularizers,
+    "swaps": swaps.swaps,
+    "textures": textures.textures,
+    "transforms": transforms.transforms,
+    "views": shortcuts.views,
+    "worlds": worlds.worlds,
+}
+MODULE = '''
+from lab.registry import Registry
+
+things = Registry("thing")
+
+
+@things.register(library="other", needs="scores", cost=lambda network: 1)
+def first(network, *, samples, seed=0):
+    """One line.
+
+    Another one.
+    """
+
+
+@things.register
+@things.unrelated
+def second(network):
+    pass
+
+
+def not_registered(network):
+    """Nothing."""
+'''
+
+
+@pytest.mark.parametrize("kind", REGISTRIES)
+def test_a_list_holds_what_the_registry_holds(kind):
+    registry, rows = REGISTRIES[kind], getattr(catalogue, kind)()
+    named = {row["name"]: row["summary"] for row in rows if row not in named_cues()}
+    assert named == {name: summary(registry.get(name)) for name in registry}
+    # Checks are sorted by their claims, metrics of masks come first, and methods register as their modules are first imported.
+    assert kind in ("checks", "methods", "metrics") or list(named) == list(registry)
+
+
+def named_cues():
+    return [dict(zip(("name", "kind", "summary"), row)) for row in catalogue.NAMED_CUES]
+
+
+def test_methods_are_listed_with_what_they_need():
+    rows = {row["name"]: row for row in catalogue.methods()}
+    assert {name: row["needs"] for name, row in rows.items()} == {
+        name: needed_capability(explainers.get(name)) for name in explainers
+    }
+    assert {name for name, row in rows.items() if row["kind"]} == set(explainers.names(control=True))
+
+
+def test_options_and_tags_are_those_of_the_functions():
+    for name, modules, registry in (
+        ("explainers", method_modules.method_modules(), explainers),
+        ("checks", registrations.modules_in("sanity.checks"), checks),
+    ):
+        for row in registrations.read_registrations(name, modules):
+            function = registry.get(row.name)
+            assert set(row.options) == set(options(function)), row.name
+            assert all(registry.tag(function, tag) == value for tag, value in row.tags.items()), row.name
+
+
+def test_metrics_are_listed_with_what_is_better():
+    better = {row["name"]: row["better"] for row in catalogue.metrics()}
+    assert better == {name: metrics.metrics.tag(metrics.metrics.get(name), "better", "") for name in metrics.metrics}
+
+
+def test_checks_have_their_claims():
+    assert [*check_names.registered_checks()] == [*checks]
+    for name in checks:
+        assert check_names.claim_of(name) == checks.tag(checks.get(name), "claim", "maps")
+        for tag, default in (("table", None), ("judged", True)):
+            assert check_names.tag_of(name, tag, default) == checks.tag(checks.get(name), tag, default)
+
+
+def test_models_are_those_that_keras_has():
+    assert set(model_names.applications()) == set(models._APPLICATIONS)
+    assert set(model_names.EFFICIENTNETS) == set(models.efficientnet.VARIANTS)
+    assert model_names.is_downloaded("mobilenetv2") and not model_names.is_downloaded(model_names.DEFAULT)
+
+
+def test_a_function_is_read_as_it_is_registered(tmp_path, monkeypatch):
+    (tmp_path / "things.py").write_text(MODULE)
+    monkeypatch.setattr(registrations, "ROOT", tmp_path)
+    first, second = registrations.read_registrations("things", ["things"])
+    assert first == registrations.Registration(
+        "other.first", "One line.", ("samples", "seed"), {"library": "other", "needs": "scores"}
+    )
+    assert second == registrations.Registration("second", "", (), {})
+    registry = Registry("thing")
+    registry.register(lambda network: None, library="other", name="first")
+    assert list(registry) == [first.name]
+
+
+def test_a_module_comes_after_those_that_it_imports(tmp_path, monkeypatch):
+    (tmp_path / "one.py").write_text("from two import things\n\n\n@things.register\ndef later():\n    pass\n")
+    (tmp_path / "two.py").write_text("import one\n\n\n@things.register\ndef sooner():\n    pass\n")
+    monkeypatch.setattr(registrations, "ROOT", tmp_path)
+    assert [row.name for row in registrations.read_registrations("things", ["one", "two"])] == ["sooner", "later"]
