@@ -17,28 +17,15 @@ from lab.environment import on_gpu, tf
 from sanity.checks import checks
 from sanity.checks.parameters import prepare
 from sanity.subject import Subject
-from tests.bench import attention, attribution, audits, clock, masking, peak
+from tests.bench import attention, attribution, audits, clock, masking, peak, relevance
 from tests.bench import pictures as picture_benchmarks
+from tests.bench.gradients import BATCH, bare
 
-SAMPLES, BATCH = 50, 16
+SAMPLES = 50
 # Stages of the default network's cascade by layer.
 STAGES = 99
 # tf-explain puts all samples of all images into one batch: eight photographs would take tens of GiB.
 FEW = 2
-
-
-def bare(network):
-    """The bare compiled gradient of a batch of 16: callable."""
-
-    @tf.function(jit_compile=network.jit or None)
-    def gradient(inputs, index):
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(inputs)
-            scores = tf.gather(network.model(inputs, training=False), index, axis=1)
-        return tape.gradient(scores, inputs)
-
-    inputs = tf.random.stateless_uniform([BATCH, 224, 224, 3], [0, 1], -1, 1)
-    return lambda: gradient(inputs, tf.constant(3)).numpy()
 
 
 def photographs(network, count=8):
@@ -196,6 +183,7 @@ ALL = {
         *attribution.ALL,
         *masking.ALL,
         *attention.ALL,
+        *relevance.ALL,
         *picture_benchmarks.ALL,
     )
 }
