@@ -8,7 +8,7 @@ import fnmatch
 
 import numpy as np
 
-from lab import routines
+from lab import chunks, routines
 from lab.address import layer_path
 from lab.composites import composite_of
 from lab.environment import tf
@@ -18,6 +18,8 @@ from lab.refusal import Refused
 from lab.registry import nearest
 from lab.relevance_rules import FIRST_RULES, KERNEL_RULES, plain_rule, stabilize
 
+# How many times the memory of a gradient relevance takes, since rules with signs convolve twice.
+PASSES = 3
 # Operations that move numbers, and such that scale or shift each number, before a first layer.
 _SUM = {"Sum", "Mean", "AvgPool", "AvgPool3D", "Cumsum", "UnsortedSegmentSum"}
 _MOVE = LINEAR - _SUM - {"AddV2", "Add", "AddN", "Sub", "BiasAdd", "Neg"}
@@ -62,7 +64,8 @@ def relevance(network, inputs, objective, composite, *, layers=(), channels=None
         return values, {address: read[address] for address in layers}
 
     key = ("relevance", objective.structure, composite, tuple(layers), tuple(sorted(channels)), start)
-    values, read = routines.run(network, key, body, (arrays, low, high, numbers), (weights, masks))
+    most = chunks.size(network, PASSES)
+    values, read = routines.run(network, key, body, (arrays, low, high, numbers), (weights, masks), most=most)
     return (values, read) if layers else values
 
 
@@ -99,7 +102,8 @@ def conservation(network, inputs, objective, composite, *, start="score", bounds
         return {**{address: _sum_of_rows(values) for address, values in read.items()}, "inputs": sum(parts)}
 
     key = ("conservation", objective.structure, composite, start)
-    sums = routines.run(network, key, body, (arrays, low, high, numbers), weights)
+    most = chunks.size(network, PASSES)
+    sums = routines.run(network, key, body, (arrays, low, high, numbers), weights, most=most)
     return {address: sums[address] for address in [*reversed(network.readable), "inputs"] if address in sums}
 
 

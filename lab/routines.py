@@ -305,7 +305,8 @@ def difference_multipliers(network, inputs, references, objective, rule_of):
     refuse_integers(network)
     (arrays, numbers), weights = prepare(network, inputs, objective)
     key = ("differences", objective.structure, rule_of)
-    return run(network, key, body, (arrays, references, numbers), weights)
+    # Of both passes the activations are kept, and multipliers beside them: four times the memory of a gradient.
+    return run(network, key, body, (arrays, references, numbers), weights, most=chunks.size(network, 4))
 
 
 def trace_operations(network, objective, weights, inputs, numbers, *, reads=(), exempt=frozenset()):
