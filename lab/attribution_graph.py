@@ -228,12 +228,12 @@ def _draw(graph):
         for row, place in enumerate(places)
     }
     end = ((len(columns) + 0.4) * (SIDE + GAP) / width, 0.5)
-    _draw_links(
-        figure, [(end, centres[place], graph.nodes[place].relevance) for place in columns[-1]], SIDE / width / 2
-    )
+    # Lines end at the sides of pictures, and below names.
+    half = SIDE / width / 2 if graph.picture is not None else 0
+    _draw_links(figure, [(end, centres[place], graph.nodes[place].relevance) for place in columns[-1]], half)
     for places in columns[1:]:
         links = [(centres[one], centres[two], value) for (one, two), value in graph.edges.items() if one in places]
-        _draw_links(figure, links, SIDE / width / 2)
+        _draw_links(figure, links, half)
     for place, centre in centres.items():
         _draw_node(figure, graph, graph.nodes[place], centre, (width, height))
     figure.text(
@@ -242,6 +242,7 @@ def _draw(graph):
         ha="center",
         va="center",
         fontsize=9,
+        bbox={"boxstyle": "round", "facecolor": "white", "edgecolor": "none"},
         parse_math=False,
     )
     return figure

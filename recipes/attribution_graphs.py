@@ -1,11 +1,13 @@
 """Attribution graphs of a run: one picture an input, and the numbers of its nodes and edges."""
 
+from dataclasses import replace
+
 from lab import chunks
 from lab.attribution.lrp import bounds_of
 from lab.attribution_graph import attribution_graph
 from lab.refusal import Refused
 from recipes.job import Outcome
-from recipes.mistakes import answers
+from recipes.mistakes import answers, part_classes
 from recipes.report.figures import plot_png
 from recipes.sections.explain import MOST_GRAPHS
 from recipes.store import encode
@@ -42,6 +44,9 @@ def draw_graphs(job, _, session):
             graph = attribution_graph(
                 session.network, row_inputs, subject.objective.rows([row]), bounds=bounds, **options
             )
+            if arguments["contrast"]:
+                words = part_classes(subject, "contrast")[row]
+                graph = replace(graph, target=f"{words}, score {graph.score:.3g}")
             about["graphs"].append(_plain(graph))
             files[f"graph-{row:03d}.png"] = plot_png(graph.plot())
     except Refused as error:
