@@ -164,18 +164,19 @@ def _propagate(
     shares = {read[address].name: mask for address, mask in masks.items()}
     sources = [*leaves, *read.values()]
     options = {"operations": operations, "owners": owners}
+    through = {read[address].name: mask for address, mask in masks.items()} if alone else {}
     if alone:
-        tensors = [read[address] for address in masks]
-        values = propagate(seeds, [*leaves, *tensors], rule_of, **options)[len(leaves) :]
-        pairs = zip(tensors, values)
-        seeds = {tensor.name: value * shares[tensor.name] for tensor, value in pairs if value is not None}
-        shares = {}
-        kept.clear()
+        seeds, shares = _seeds_at(through, seeds, sources, rule_of, options), {}
+        if seeds:
+            kept.clear()
     values = propagate(seeds, sources, rule_of, masks=shares, **options)
     _refuse_patterns(composite, weighted, "with weights that lead to the score")
     relevances = [None if value is None else value * source for value, source in zip(values, sources)]
     if first:
         boxed = _at_first(network, objective, composite, weights, bounds, numbers, kept, operations)
+        if alone and not seeds:
+            # The layer stands before the first ones.
+            boxed = _seeds_at(through, boxed, sources, _carry_rule, options)
         carried = propagate(boxed, sources, _carry_rule, masks=shares, **options)
         # Beside what leads around the first layers, such as a skip connection.
         relevances = [_add(*pair) for pair in zip(carried, relevances)]
@@ -184,6 +185,16 @@ def _propagate(
         for (address, source), value in zip(read.items(), relevances[len(leaves) :])
     }
     return routines.of_leaves(inputs, relevances[: len(leaves)], objective), of_layers
+
+
+def _seeds_at(masks, seeds, sources, rule_of, options):
+    """What arrives at some of the sources: dict of name to multiplier, times the mask of that name."""
+    values = propagate(seeds, sources, rule_of, **options)
+    return {
+        source.name: value * masks[source.name]
+        for source, value in zip(sources, values)
+        if source.name in masks and value is not None
+    }
 
 
 def _weighted(operation, kernel, outputs, composite, first, kept):

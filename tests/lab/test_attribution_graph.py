@@ -110,6 +110,17 @@ def test_what_goes_through_each_channel_adds_up_before_a_normalization_and_a_bia
     assert np.allclose(sum(values["first_relu"] for _, values in parts), read["first_relu"], atol=1e-6)
 
 
+@pytest.mark.parametrize("composite", ["epsilon_plus_flat", "epsilon_gamma_box"])
+def test_a_layer_before_the_first_ones_has_channels_too(composite):
+    pixels = keras.Input((8, 8, 3))
+    values = layers.Conv2D(4, 3, activation="relu")(layers.Rescaling(2.0, name="scaled")(pixels))
+    network = networks.network(networks.filled(keras.Model(pixels, layers.Dense(2)(layers.Flatten()(values)))))
+    question = (network, networks.images(2, side=8), lab.logit([0, 1]), composite)
+    parts = [relevance(*question, channels={"scaled": [channel]}, alone=True) for channel in range(3)]
+    assert np.allclose(sum(parts), relevance(*question), atol=1e-6)
+    assert not parts[0][..., 1:].any() and np.abs(parts[0][..., 0]).max() > 1e-4
+
+
 def test_a_channel_of_several_layers_alone_is_refused(positive):
     network, inputs = positive
     with pytest.raises(Refused, match="channels of one layer. Received: channels of first, second"):

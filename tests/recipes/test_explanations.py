@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from recipes.explanations import passes
+from recipes.report.maps import _changes
 from recipes.store import Store
 
 
@@ -98,6 +99,12 @@ def test_graphs_have_the_options_of_lrp_and_the_names_of_a_contrast(explained):
     graphs = store_of(report).values("graph", "graphs.json")
     assert (graphs["low"], graphs["high"], graphs["refused"]) == (-2, 2, None)
     assert all(" against " in graph["target"] and ", score " in graph["target"] for graph in graphs["graphs"])
+
+
+def test_many_small_losses_of_relevance_are_shown():
+    sums = [["last", 1.0], ["fourth", 0.994], ["third", 0.988], ["second", 0.985], ["first", 0.97], ["inputs", 0.97]]
+    assert _changes(sums) == [("last", 1.0), ("third", 0.988), ("first", 0.97), ("inputs", 0.97)]
+    assert _changes([]) == []
 
 
 def test_suspicious_maps_are_told(explained):
