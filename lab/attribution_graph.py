@@ -12,11 +12,14 @@ import numpy as np
 from matplotlib.lines import Line2D
 
 from lab import routines
+from lab.address import parse
+from lab.embeddings import Embedded, sum_vectors, to_embeddings
 from lab.environment import tf
 from lab.kinds import IMAGE, kind_of
 from lab.plots import NEGATIVE, POSITIVE, SIGNED, Plot, over_photograph, scale, shorten
 from lab.record_plots import as_picture
 from lab.refusal import Refused
+from lab.registry import nearest
 from lab.relevance import relevance
 from lab.targets import as_objective, captions
 
@@ -95,14 +98,15 @@ def attribution_graph(network, inputs, objective="top", *, layers, composite="ep
     """
     arrays = network.inputs(inputs)
     _refuse_rows(arrays, width)
-    ordered, objective = _from_the_score(network, layers), as_objective(network, arrays, objective)
-    question = (network, arrays, objective, composite)
+    ordered, objective = from_the_score(network, layers), as_objective(network, arrays, objective)
+    question = (*to_embeddings(network, arrays), objective, composite)
     _, whole = relevance(*question, layers=ordered, bounds=bounds)
     totals = {layer: _by_channel(values) for layer, values in whole.items()}
     nodes, edges, rows = [], {}, {None: totals[ordered[0]]}
     for layer, before in zip(ordered, [*ordered[1:], None]):
         strongest = {place: _strongest(row, width) for place, row in rows.items()}
         channels = sorted(set(itertools.chain(*strongest.values())))
+        _refuse_empty(channels, layer, nodes)
         places = {channel: len(nodes) + number for number, channel in enumerate(channels)}
         edges |= _edges(rows, strongest, places)
         rows = {}
@@ -116,14 +120,16 @@ def attribution_graph(network, inputs, objective="top", *, layers, composite="ep
 
 def _follow(question, layer, channel, before, bounds):
     """Relevance through one channel: at the input, and of the channels of the layer before, None where there is no such layer."""
-    options = {"channels": {layer: [channel]}, "bounds": bounds}
+    options = {"channels": {layer: [channel]}, "alone": True, "bounds": bounds}
     if before is None:
-        return _first_row(relevance(*question, **options)), None
+        return _first_row(question[0], relevance(*question, **options)), None
     maps, read = relevance(*question, layers=[before], **options)
-    return _first_row(maps), _by_channel(read[before])
+    return _first_row(question[0], maps), _by_channel(read[before])
 
 
-def _first_row(maps):
+def _first_row(network, maps):
+    """The maps of the one row; of ids one number a token."""
+    maps = sum_vectors(network, maps) if isinstance(network, Embedded) else maps
     return tf.nest.map_structure(lambda leaf: np.asarray(leaf[0], "float32"), maps)
 
 
@@ -147,22 +153,52 @@ def _edges(rows, strongest, places):
     }
 
 
-def _from_the_score(network, layers):
-    """The layers, the last one first: tuple of addresses."""
+def from_the_score(network, layers):
+    """Layers in the order in which relevance goes through them.
+
+    Args:
+        network: a `Network`.
+        layers: list of addresses.
+
+    Returns:
+        tuple of addresses, the last layer first.
+
+    Raises:
+        Refused: for no list, for unknown layers, and for what is no output of a layer, such as the weights of attention.
+    """
     if isinstance(layers, str) or not layers:
         raise Refused(
             f"layers= is a list of addresses. Received: {layers!r}. Type layers=[...] with one or more of them."
         )
-    for address in layers:
-        network.refuse_unknown(address)
-    return tuple(sorted(dict.fromkeys(layers), key=network.readable.index, reverse=True))
+    return tuple(sorted({_readable(network, layer) for layer in layers}, key=network.readable.index, reverse=True))
+
+
+def _readable(network, layer):
+    """The address of a layer's output as the network lists it."""
+    network.refuse_unknown(layer)
+    address = str(parse(layer))
+    if address not in network.readable:
+        raise Refused(
+            f"A graph goes through the outputs of layers. Received: {layer!r}. {nearest(layer, network.readable)}"
+        )
+    return address
+
+
+def _refuse_empty(channels, layer, nodes):
+    """Raise Refused for a layer that gets no relevance from the score, or from the layer behind it."""
+    if channels:
+        return
+    source = f"the channels of {nodes[-1].layer!r}" if nodes else "the score"
+    raise Refused(
+        f"Layers of a graph lie one behind the other on the way to the score. Received: {layer!r}, which gets no relevance from {source}. Leave it out."
+    )
 
 
 def _refuse_rows(arrays, width):
     rows = len(tf.nest.flatten(arrays)[0])
     if rows != 1:
         raise Refused(f"A graph is of one input. Received: {rows}. Give one of them, such as inputs[:1].")
-    if width < 1:
+    if not isinstance(width, int) or width < 1:
         raise Refused(f"width is a number of channels, 1 or more. Received: {width!r}.")
 
 
@@ -192,12 +228,12 @@ def _draw(graph):
         for row, place in enumerate(places)
     }
     end = ((len(columns) + 0.4) * (SIDE + GAP) / width, 0.5)
-    _draw_links(
-        figure, [(end, centres[place], graph.nodes[place].relevance) for place in columns[-1]], SIDE / width / 2
-    )
+    # Lines end at the sides of pictures, and below names.
+    half = SIDE / width / 2 if graph.picture is not None else 0
+    _draw_links(figure, [(end, centres[place], graph.nodes[place].relevance) for place in columns[-1]], half)
     for places in columns[1:]:
         links = [(centres[one], centres[two], value) for (one, two), value in graph.edges.items() if one in places]
-        _draw_links(figure, links, SIDE / width / 2)
+        _draw_links(figure, links, half)
     for place, centre in centres.items():
         _draw_node(figure, graph, graph.nodes[place], centre, (width, height))
     figure.text(
@@ -206,6 +242,7 @@ def _draw(graph):
         ha="center",
         va="center",
         fontsize=9,
+        bbox={"boxstyle": "round", "facecolor": "white", "edgecolor": "none"},
         parse_math=False,
     )
     return figure

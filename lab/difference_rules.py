@@ -37,7 +37,7 @@ from lab.propagation import (
 )
 
 # Between a layer with weights and its activation.
-_SHIFTS = {"BiasAdd", "AddV2", "Add", "Identity", "Reshape"}
+_SHIFTS = {"BiasAdd", "AddV2", "Add", "Identity", "Reshape", "Squeeze", "ExpandDims"}
 # A difference below this, as a share of the numbers themselves, is rounding.
 ROUNDING = {tf.float64: 1e-11, tf.float32: 1e-5, tf.bfloat16: 1e-2, tf.float16: 1e-2}
 
@@ -160,6 +160,9 @@ def _way_to_kernel(operation, kernels):
             return None
         if op.type in kernels:
             return places
+        if op.type in ("AddV2", "Add") and op.inputs[varying[0]].shape.as_list() != op.outputs[0].shape.as_list():
+            # One number of the kernel is repeated before several activations.
+            return None
         places.append(varying[0])
 
 

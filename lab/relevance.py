@@ -26,7 +26,9 @@ _MOVE = LINEAR - _SUM - {"AddV2", "Add", "AddN", "Sub", "BiasAdd", "Neg"}
 _SCALE = {"Mul", "RealDiv", "AddV2", "Add", "Sub", "BiasAdd", "Neg"}
 
 
-def relevance(network, inputs, objective, composite, *, layers=(), channels=None, start="score", bounds=None):
+def relevance(
+    network, inputs, objective, composite, *, layers=(), channels=None, alone=False, start="score", bounds=None
+):
     """Relevance of the inputs, and of layers' outputs.
 
     Args:
@@ -36,6 +38,7 @@ def relevance(network, inputs, objective, composite, *, layers=(), channels=None
         composite: a `lab.composites.Composite` or the name of one.
         layers: addresses of layers.
         channels: dict of an address to a list of int, the channels of a layer that relevance may go through; None: all.
+        alone: whether relevance that goes around these channels is left out, as through a skip connection; for those of one layer.
         start: "score", or "one" for a relevance of 1 in all.
         bounds: (low, high), the least and largest inputs, for "z_box"; arrays that broadcast against the inputs.
 
@@ -48,6 +51,10 @@ def relevance(network, inputs, objective, composite, *, layers=(), channels=None
     if start not in ("score", "one"):
         raise Refused(f"Relevance starts with score or one. Received: start={start!r}.")
     composite, channels = composite_of(composite), channels or {}
+    if alone and len(channels) != 1:
+        raise Refused(
+            f"alone= is for the channels of one layer. Received: channels of {', '.join(channels) or 'none'}."
+        )
     _refuse_patterns(composite, network.tree, "that exist")
     routines.refuse_integers(network)
     (arrays, numbers), weights = routines.prepare(network, inputs, objective)
@@ -59,11 +66,21 @@ def relevance(network, inputs, objective, composite, *, layers=(), channels=None
         inputs, low, high, numbers = batched
         objective_weights, masks = shared
         values, read = _propagate(
-            network, objective, composite, objective_weights, inputs, numbers, reads, masks, start, (low, high)
+            network,
+            objective,
+            composite,
+            objective_weights,
+            inputs,
+            numbers,
+            reads,
+            masks,
+            start,
+            (low, high),
+            alone=alone,
         )
         return values, {address: read[address] for address in layers}
 
-    key = ("relevance", objective.structure, composite, tuple(layers), tuple(sorted(channels)), start)
+    key = ("relevance", objective.structure, composite, tuple(layers), tuple(sorted(channels)), alone, start)
     most = chunks.size(network, PASSES)
     values, read = routines.run(network, key, body, (arrays, low, high, numbers), (weights, masks), most=most)
     return (values, read) if layers else values
@@ -111,8 +128,13 @@ def _sum_of_rows(values):
     return tf.reduce_sum(tf.cast(values, tf.float32), list(range(1, len(values.shape))))
 
 
-def _propagate(network, objective, composite, weights, inputs, numbers, reads, masks, start, bounds, narrow=False):
-    """Inside a trace: relevance of the inputs, and of what is read; with `narrow` of layers alone that all relevance goes through."""
+def _propagate(
+    network, objective, composite, weights, inputs, numbers, reads, masks, start, bounds, narrow=False, alone=False
+):
+    """Inside a trace: relevance of the inputs, and of what is read; with `narrow` of layers alone that all relevance goes through.
+
+    With `alone` it is what of the score's relevance is at the channels of the masks, and nothing that goes around them.
+    """
     scores, operations, owners, *activations = routines.trace_operations(
         network,
         objective,
@@ -130,36 +152,57 @@ def _propagate(network, objective, composite, weights, inputs, numbers, reads, m
         read = dict(read.values())
     first = _first_kernels(operations, leaves, owners) if composite.first else {}
     first = {name: op for name, op in first.items() if composite.named_rule(owners.get(name, "")) is None}
-    kept, weighted = {}, set()
+    kept, kernels, weighted = {}, {}, set()
 
     def rule_of(operation):
         if operation.type in KERNELS and sum(operation.depends) == 1:
             weighted.add(operation.owner)
-            return lambda operation, outputs: _weighted(operation, outputs[0], composite, first, kept)
+            # Once, since a bias is found by what reads the kernel's output, and rules read it too.
+            if operation.op.name not in kernels:
+                kernels[operation.op.name] = Kernel(operation)
+            kernel = kernels[operation.op.name]
+            return lambda operation, outputs: _weighted(operation, kernel, outputs[0], composite, first, kept)
         return plain_rule(operation)
 
     seeds = {scores.name: tf.ones_like(scores) if start == "score" else 1 / stabilize(scores)}
     shares = {read[address].name: mask for address, mask in masks.items()}
     sources = [*leaves, *read.values()]
-    values = propagate(seeds, sources, rule_of, operations=operations, owners=owners, masks=shares)
+    options = {"operations": operations, "owners": owners}
+    through = {read[address].name: mask for address, mask in masks.items()} if alone else {}
+    if alone:
+        seeds, shares = _seeds_at(through, seeds, sources, rule_of, options), {}
+        if seeds:
+            kept.clear()
+    values = propagate(seeds, sources, rule_of, masks=shares, **options)
     _refuse_patterns(composite, weighted, "with weights that lead to the score")
     relevances = [None if value is None else value * source for value, source in zip(values, sources)]
-    at_inputs = relevances[: len(leaves)]
     if first:
         boxed = _at_first(network, objective, composite, weights, bounds, numbers, kept, operations)
-        carried = propagate(boxed, leaves, _carry_rule, operations=operations, owners=owners)
+        if alone and not seeds:
+            # The layer stands before the first ones.
+            boxed = _seeds_at(through, boxed, sources, _carry_rule, options)
+        carried = propagate(boxed, sources, _carry_rule, masks=shares, **options)
         # Beside what leads around the first layers, such as a skip connection.
-        at_inputs = [_add(*pair) for pair in zip(carried, at_inputs)]
+        relevances = [_add(*pair) for pair in zip(carried, relevances)]
     of_layers = {
         address: tf.zeros_like(source, tf.float32) if value is None else tf.cast(value, tf.float32)
         for (address, source), value in zip(read.items(), relevances[len(leaves) :])
     }
-    return routines.of_leaves(inputs, at_inputs, objective), of_layers
+    return routines.of_leaves(inputs, relevances[: len(leaves)], objective), of_layers
 
 
-def _weighted(operation, outputs, composite, first, kept):
+def _seeds_at(masks, seeds, sources, rule_of, options):
+    """What arrives at some of the sources: dict of name to multiplier, times the mask of that name."""
+    values = propagate(seeds, sources, rule_of, **options)
+    return {
+        source.name: value * masks[source.name]
+        for source, value in zip(sources, values)
+        if source.name in masks and value is not None
+    }
+
+
+def _weighted(operation, kernel, outputs, composite, first, kept):
     """Multipliers of the input of a layer with weights; of a first layer its relevance is kept instead."""
-    kernel = Kernel(operation)
     if operation.op.name in first:
         kept[operation.op.name] = (kernel, outputs * kernel.with_bias(kernel.z, kernel.bias))
         return {}

@@ -329,7 +329,7 @@ def trace_operations(network, objective, weights, inputs, numbers, *, reads=(), 
     start = len(graph.get_operations())
     owners = Owners({id(layer): path for path, layer in network.tree.items()})
     interceptors = [owners, *([taps.Folder(exempt)] if network.fold else [])]
-    with taps.unrolled(network.tree.values()), taps.plain_convolutions():
+    with taps.visible(network.tree.values()):
         trace = network.trace(inputs, [*objective.paths, *reads], interceptors=interceptors)
     scores = score(objective.structure, weights, numbers, trace)
     # What a graph takes from outside is a placeholder, made when it is first used.

@@ -135,6 +135,13 @@ def plain_convolutions():
         yield
 
 
+@contextlib.contextmanager
+def visible(layers):
+    """While open, the operations of recurrent layers and of convolutions are in the graph itself, where they can be seen."""
+    with unrolled(layers), plain_convolutions():
+        yield
+
+
 def _convolve_groups(convolve, inputs, kernel, strides=1, padding="valid", data_format=None, dilation_rate=1):
     data_format = data_format or keras.config.image_data_format()
     if data_format == "channels_first" and len(inputs.shape) == 5:

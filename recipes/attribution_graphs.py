@@ -1,10 +1,13 @@
 """Attribution graphs of a run: one picture an input, and the numbers of its nodes and edges."""
 
+from dataclasses import replace
+
 from lab import chunks
+from lab.attribution.lrp import bounds_of
 from lab.attribution_graph import attribution_graph
 from lab.refusal import Refused
 from recipes.job import Outcome
-from recipes.mistakes import answers
+from recipes.mistakes import answers, part_classes
 from recipes.report.figures import plot_png
 from recipes.sections.explain import MOST_GRAPHS
 from recipes.store import encode
@@ -14,7 +17,7 @@ def draw_graphs(job, _, session):
     """Follow relevance back from the score of each of the first inputs, and draw it.
 
     Args:
-        job: `Job` with the arguments of `recipes.mistakes.answers`, "layers", "width" and "composite".
+        job: `Job` with the arguments of `recipes.mistakes.answers`, "layers", "width", and lrp's "composite", "low" and "high".
         _: the inputs, not used.
         session: `Session`.
 
@@ -26,6 +29,8 @@ def draw_graphs(job, _, session):
     options = {name: arguments[name] for name in ("layers", "width", "composite")}
     about = {
         **options,
+        "low": arguments["low"],
+        "high": arguments["high"],
         "names": subject.names[:MOST_GRAPHS],
         "count": len(subject.names),
         "graphs": [],
@@ -33,9 +38,15 @@ def draw_graphs(job, _, session):
     }
     files = {}
     try:
+        bounds = bounds_of(arguments["composite"], arguments["low"], arguments["high"])
         for row in range(len(about["names"])):
             row_inputs = chunks.take(subject.inputs, [row])
-            graph = attribution_graph(session.network, row_inputs, subject.objective.rows([row]), **options)
+            graph = attribution_graph(
+                session.network, row_inputs, subject.objective.rows([row]), bounds=bounds, **options
+            )
+            if arguments["contrast"]:
+                words = part_classes(subject, "contrast")[row]
+                graph = replace(graph, target=f"{words}, score {graph.score:.3g}")
             about["graphs"].append(_plain(graph))
             files[f"graph-{row:03d}.png"] = plot_png(graph.plot())
     except Refused as error:

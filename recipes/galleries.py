@@ -91,11 +91,16 @@ def survey(job, _, session):
         "classes": _classes(session, layer, units) if layer and connections else {},
     }
     if job.arguments.get("relevant"):
-        by_relevance = load_survey(session, layer, composite=RELEVANT)
-        images, places = by_relevance.top[units, :count], by_relevance.top_places[units, :count]
-        arrays["relevant"] = crop_windows(network, natural_images, layer, images, places, box)
-        arrays["relevant_scores"] = by_relevance.top_scores[units, :count]
-        about["relevant"] = _image_names(natural_images, images)
+        try:
+            by_relevance = load_survey(session, layer, composite=RELEVANT)
+        except Refused as error:
+            # The other natural images are there all the same.
+            about["relevant_refused"] = " ".join(str(error).split())
+        else:
+            images, places = by_relevance.top[units, :count], by_relevance.top_places[units, :count]
+            arrays["relevant"] = crop_windows(network, natural_images, layer, images, places, box)
+            arrays["relevant_scores"] = by_relevance.top_scores[units, :count]
+            about["relevant"] = _image_names(natural_images, images)
     return {"survey.npz": pack(arrays), "about.json": encode(about)}
 
 

@@ -11,8 +11,20 @@ from lab.relevance import conservation, relevance
 from lab.relevance_rules import Rule
 
 
-def _bounds(composite, low, high):
-    """The least and the largest input of z_box, or None."""
+def bounds_of(composite, low, high):
+    """The least and the largest input of z_box.
+
+    Args:
+        composite: as of `lrp`.
+        low: as of `lrp`.
+        high: as of `lrp`.
+
+    Returns:
+        (low, high), or None where they are not given.
+
+    Raises:
+        Refused: for one of them alone, for those of another composite, and for a low that is not below high.
+    """
     if (low is None) != (high is None):
         raise Refused("z_box needs both low= and high=. Received: one of them. Give both, or none for pictures.")
     if low is not None and composite_of(composite).first != "z_box":
@@ -25,7 +37,7 @@ def _bounds(composite, low, high):
 
 
 def _conserved(network, inputs, objective, options):
-    bounds = _bounds(options["composite"], options["low"], options["high"])
+    bounds = bounds_of(options["composite"], options["low"], options["high"])
     return conservation(network, inputs, objective, options["composite"], bounds=bounds)
 
 
@@ -49,7 +61,7 @@ def lrp(network, inputs, objective, *, composite="epsilon_plus", low=None, high=
     Raises:
         Refused: for an operation without a rule, named with its layer.
     """
-    return as_float32(relevance(network, inputs, objective, composite, bounds=_bounds(composite, low, high)))
+    return as_float32(relevance(network, inputs, objective, composite, bounds=bounds_of(composite, low, high)))
 
 
 EXCITATION = Composite(Rule("alpha_beta", 1.0, bias=False), Rule("alpha_beta", 1.0, bias=False))

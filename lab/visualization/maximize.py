@@ -1,12 +1,13 @@
 """Maximize: pictures that maximize a network's units, many units at once, with the whole ascent in one graph."""
 
+import contextlib
 import inspect
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 
-from lab import chunks, routines
+from lab import chunks, routines, taps
 from lab.activation_rules import ruled_gradient
 from lab.environment import keras, tf
 from lab.network import refuse_other
@@ -365,7 +366,8 @@ def _score_view(network, climb, scoring, picture, seed):
         view = transform(view, tf.random.experimental.stateless_fold_in(seed, position))
     entry, graph = tf.identity(view), tf.compat.v1.get_default_graph()
     start = len(graph.get_operations())
-    trace = network.trace(climb.canvas.inputs(network, entry, others), climb.paths)
+    with taps.visible(network.tree.values()) if climb.redirect else contextlib.nullcontext():
+        trace = network.trace(climb.canvas.inputs(network, entry, others), climb.paths)
     gains = tf.cast(score(climb.objective.structure, weights, numbers, trace), tf.float32)
     penalties = tf.zeros_like(gains)
     for place, regularizer in enumerate(climb.regularizers):

@@ -158,6 +158,7 @@ const gallery = (() => {
       row(details.field ? `Natural images that excite it most: windows of ${details.field[0]} x ${details.field[1]} pixels, its receptive field` : "Natural images that excite it most", details.top),
       row("Where it is active in them: the rest is darkened", details.maps),
       row("Natural images in which the most relevance goes through it", details.relevant),
+      details.without_relevance ? make("p", { textContent: details.without_relevance }) : null,
       row("From weak to strong", details.strip),
       row("Natural images that excite it least", details.bottom),
       make("div", { className: "columns" }, list("Classes whose logits fall without it", details.moves?.map(changed)), list("Atoms most alike, by cosine", details.near?.map(neighbour)), list("Before it, by weights", details.links?.[0].map(neighbour)), list("After it, by weights", details.links?.[1].map(neighbour)), list("Classes that use it most", details.classes?.map(changed))),

@@ -68,12 +68,12 @@ def _method(about, seeds):
 
 def _changes(sums):
     """The layers at which relevance is lost or gained, from the score to the inputs, both ends among them: list of (address, float)."""
-    pairs = zip([(None, None), *sums], sums)
-    return [
-        (address, value)
-        for (_, before), (address, value) in pairs
-        if before is None or address == "inputs" or abs(value - before) > 0.01 * abs(sums[0][1])
-    ]
+    rows = [tuple(row) for row in sums[:1]]
+    for address, value in sums[1:]:
+        # Since the last one that is shown, so that many small losses are seen as well.
+        if address == "inputs" or abs(value - rows[-1][1]) > 0.01 * abs(sums[0][1]):
+            rows.append((address, value))
+    return rows
 
 
 def _matrix(agreement):

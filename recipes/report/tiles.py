@@ -171,11 +171,7 @@ def _natural_images(survey, unit):
     counts, edges = np.histogram(arrays["kept_scores"][place], BINS)
     return {
         "top": _strip(arrays["top"][place], arrays["top_scores"][place], about["top"][place]),
-        "relevant": (
-            _strip(arrays["relevant"][place], arrays["relevant_scores"][place], about["relevant"][place])
-            if "relevant" in about
-            else []
-        ),
+        **_relevant_images(arrays, about, place),
         "bottom": _strip(arrays["bottom"][place], arrays["bottom_scores"][place], about["bottom"][place]),
         "strip": _strip(arrays["strip"][place], arrays["strip_scores"][place], ["5%", "25%", "50%", "75%", "95%"]),
         "histogram": {"counts": counts, "low": _round(edges[0]), "high": _round(edges[-1])},
@@ -184,6 +180,17 @@ def _natural_images(survey, unit):
         "links": about["links"].get(str(unit), [[], []]),
         "classes": about["classes"].get(str(unit), []),
     }
+
+
+def _relevant_images(arrays, about, place):
+    """The natural images with relevance through a unit, and why there are none where they were wanted: dict."""
+    if "relevant" not in about:
+        return {"relevant": [], "without_relevance": about.get("relevant_refused")}
+    scores = arrays["relevant_scores"][place]
+    strip = _strip(arrays["relevant"][place], scores, about["relevant"][place])
+    relevant = [image for image, score in zip(strip, scores) if score > 0]
+    words = "In no natural image does relevance for the answer go through it."
+    return {"relevant": relevant, "without_relevance": None if relevant else words}
 
 
 def _strip(images, scores, names):

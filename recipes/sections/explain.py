@@ -89,6 +89,7 @@ def list_jobs(recipe, session):
     Raises:
         Refused: for a layer, class, method or option that does not exist.
     """
+    from lab.attribution_graph import from_the_score
     from recipes.explanations import refuse_unknown_options
     from recipes.mistakes import PARTS, answers
 
@@ -96,8 +97,7 @@ def list_jobs(recipe, session):
     refuse_unknown_options(table)
     for layer in [table.layer] if isinstance(table.layer, str) else table.layer or []:
         session.network.check_positions(layer)
-    for layer in table.graph:
-        session.network.refuse_unknown(layer)
+    graph_layers = from_the_score(session.network, table.graph) if table.graph else ()
     parts = PARTS if table.contrast else (None,)
     selection = {"question": table.question, "only": table.only, "contrast": table.contrast}
     # Of photographs in shards, the first shard alone is looked at before the jobs are done.
@@ -113,16 +113,18 @@ def list_jobs(recipe, session):
         return [photographs]
     needs = tuple(job.key for job in map_jobs)
     agreement = Job("agreement", "agreement", {"seed": recipe.seed}, needs, gathers=True)
-    return [photographs, *map_jobs, agreement, *_graph_jobs(table, selection, count, session)]
+    return [photographs, *map_jobs, agreement, *_graph_jobs(table, graph_layers, selection, count, session)]
 
 
-def _graph_jobs(table, selection, count, session):
-    """The job that draws attribution graphs, where layers are named for them."""
-    if not table.graph:
+def _graph_jobs(table, layers, selection, count, session):
+    """The job that draws attribution graphs, where layers are named for them, the last one first."""
+    if not layers:
         return []
-    composite = table.options.get("lrp", {}).get("composite", "epsilon_plus")
-    arguments = {**selection, "layers": table.graph, "width": table.width, "composite": composite}
-    passes = min(count, MOST_GRAPHS) * (1 + table.width * len(table.graph))
+    options = {"composite": "epsilon_plus", "low": None, "high": None, **table.options.get("lrp", {})}
+    arguments = {**selection, **options, "layers": list(layers), "width": table.width}
+    channels = [session.network.shapes[layer][-1] for layer in layers]
+    nodes = sum(min(most, table.width ** (depth + 1)) for depth, most in enumerate(channels))
+    passes = min(count, MOST_GRAPHS) * (1 + nodes)
     return [Job("graph", "attribution graphs", arguments, passes=passes, reads=("model", session.sources.read))]
 
 

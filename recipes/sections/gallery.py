@@ -189,6 +189,24 @@ def _gradient_cost(network, layer):
     return sum(sizes[name] for name in names[: names.index(layer) + 1]) / sum(sizes.values())
 
 
+def survey_messages(jobs, store):
+    """Lines of text on the layers whose relevance was refused.
+
+    Args:
+        jobs: list of `Job`, all of the run.
+        store: `Store` of the run.
+
+    Returns:
+        list of str.
+    """
+    surveys = [store.values(job.key, "about.json") for job in jobs if job.kind == "survey" and store.exists(job.key)]
+    return [
+        f"relevance through {about['layer']}  refused: {about['relevant_refused']}"
+        for about in surveys
+        if "relevant_refused" in about
+    ]
+
+
 # Page ---------------------------------------------------------------------------------------------------------------------
 
 
@@ -305,6 +323,7 @@ register(
             "pictures": Deferred("recipes.galleries:draw_pictures"),
         },
         place=20,
+        messages=survey_messages,
         pieces=(Piece("gallery", "Pictures of units", "gallery.html", _show_pictures, place=40, script="gallery.js"),),
     )
 )

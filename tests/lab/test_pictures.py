@@ -470,6 +470,22 @@ def test_a_dead_network_is_woken_up_by_redirected_gradients():
     assert not dead.curves.any() and (woken.curves[:, -1] > 0).all()
 
 
+@pytest.mark.parametrize("kind", ["groups", "recurrent"])
+def test_redirected_gradients_go_through_grouped_convolutions_and_recurrent_layers(kind):
+    """Keras makes a graph of its own of either, in which no rule sees an operation."""
+    pixels = keras.Input((12, 12, 3))
+    values = keras.layers.Conv2D(4, 3, strides=2, activation="relu")(pixels)
+    if kind == "groups":
+        values = keras.layers.Flatten()(keras.layers.Conv2D(6, 3, groups=2, activation="relu")(values))
+    else:
+        values = keras.layers.LSTM(3)(keras.layers.Reshape((5, 20))(values))
+    network = networks.network(networks.filled(keras.Model(pixels, keras.layers.Dense(2)(values))))
+    plain, redirected = (
+        lab.maximize(network, lab.logit([0, 1]), steps=4, seed=0, redirect=redirect) for redirect in (False, True)
+    )
+    assert distance(plain.images, redirected.images) < 1e-4
+
+
 def test_redirected_gradients_change_nothing_where_there_is_one(small):
     goal = lab.channel("last", [1, 2])
     plain, redirected = (lab.maximize(small, goal, steps=5, seed=0, redirect=redirect) for redirect in (False, True))

@@ -687,3 +687,46 @@ def test_shaps_deep_explainer_says_the_same_where_it_runs():
     assert np.allclose(
         explainers.get("deep_shap")(network, inputs, FIRST, references=references), theirs[..., 0], atol=1e-5
     )
+
+
+@pytest.mark.parametrize("composite", ["epsilon_plus_flat", "epsilon_gamma_box"])
+def test_relevance_before_a_first_layer_is_that_of_the_inputs(composite):
+    """The rule of a first layer keeps relevance for what stands before it, which was read as none."""
+    keras.utils.set_random_seed(0)
+    stack = [keras.Input((4,)), layers.Rescaling(2.0, name="scaled"), layers.Dense(5, activation="relu")]
+    network = lab.load(keras.Sequential([*stack, layers.Dense(2)]))
+    inputs, bounds = drawn(network), {"bounds": (-9, 9)} if composite.endswith("box") else {}
+    maps, read = relevance(network, inputs, FIRST, composite, layers=["scaled"], **bounds)
+    assert np.allclose(read["scaled"], maps, atol=1e-6) and (np.abs(sums(maps)) > 1e-4).all()
+    by_layer = conservation(network, inputs, FIRST, composite, **bounds)
+    assert np.allclose(by_layer["scaled"], by_layer["inputs"], atol=1e-5)
+
+
+def test_reveal_cancel_goes_through_the_shapes_of_a_series_convolution():
+    """One window as long as the series is a dense layer, whose rule is known; Keras squeezes an axis before its bias."""
+    keras.utils.set_random_seed(0)
+    steps = keras.Input((3, 2))
+    windows = layers.Conv1D(4, 3, activation="relu", bias_initializer="random_normal")(steps)
+    series = keras.Model(steps, layers.Dense(2)(layers.Flatten()(windows)))
+    flat = keras.Sequential([keras.Input((6,)), layers.Dense(4, activation="relu"), layers.Dense(2)])
+    kernel, *others = series.get_weights()
+    flat.set_weights([kernel.reshape(6, 4), *others])
+    inputs = rng.normal(size=(5, 3, 2)).astype("float32")
+    by_rule = {
+        rule: explainers.get("deeplift")(lab.load(series), inputs, FIRST, rule=rule)
+        for rule in ("rescale", "reveal_cancel")
+    }
+    expected = explainers.get("deeplift")(lab.load(flat), inputs.reshape(5, 6), FIRST, rule="reveal_cancel")
+    assert np.allclose(by_rule["reveal_cancel"].reshape(5, 6), expected, atol=1e-6)
+    assert np.abs(by_rule["rescale"] - by_rule["reveal_cancel"]).max() > 1e-3
+
+
+def test_reveal_cancel_leaves_a_number_that_is_repeated_before_activations():
+    class Thresholds(layers.Layer):
+        def call(self, inputs):
+            return tf.nn.relu(inputs + tf.constant([0.1, -0.2, 0.3]))
+
+    network = lab.load(keras.Sequential([keras.Input((4,)), layers.Dense(1), Thresholds(), layers.Dense(2)]))
+    inputs = drawn(network)
+    by_rule = [explainers.get("deeplift")(network, inputs, FIRST, rule=rule) for rule in ("rescale", "reveal_cancel")]
+    assert all(np.allclose(maps, by_rule[0], atol=1e-6) for maps in by_rule)

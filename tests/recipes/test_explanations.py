@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from recipes.explanations import passes
+from recipes.report.maps import _changes
 from recipes.store import Store
 
 
@@ -82,10 +83,28 @@ def test_relevance_is_followed_through_layers_and_its_sums_are_shown(explained):
         assert layers.count("last") == 2 and 2 <= layers.count("first_relu") <= 4 and len(graph["edges"]) == 4
     about = store_of(report).values("explain/lrp", "about.json")
     assert [about["conservation"][-1][0]] == ["inputs"] and "relevance by layer" in text
+    code, _, error, _ = explained("--method", "lrp", "--graph", "last@2")
+    assert code == 2 and "Received: 'last@2'" in error
     code, _, error, _ = explained("--method", "lrp", "--graph", "conv9")
     assert code == 2 and "Unknown layer. Received: 'conv9'" in error
     code, _, error, _ = explained("--method", "lrp", "--graph", "first", "--shard", 1)
     assert code == 2 and "graph" in error and "shard" in error
+
+
+def test_graphs_have_the_options_of_lrp_and_the_names_of_a_contrast(explained):
+    box = ("lrp.composite=epsilon_gamma_box", "lrp.low=-2", "lrp.high=2")
+    options = [word for option in box for word in ("--option", option)]
+    code, _, error, report = explained("--method", "lrp", "--graph", "first_relu", "--contrast", *options)
+    assert code == 0, error
+    graphs = store_of(report).values("graph", "graphs.json")
+    assert (graphs["low"], graphs["high"], graphs["refused"]) == (-2, 2, None)
+    assert all(" against " in graph["target"] and ", score " in graph["target"] for graph in graphs["graphs"])
+
+
+def test_many_small_losses_of_relevance_are_shown():
+    sums = [["last", 1.0], ["fourth", 0.994], ["third", 0.988], ["second", 0.985], ["first", 0.97], ["inputs", 0.97]]
+    assert _changes(sums) == [("last", 1.0), ("third", 0.988), ("first", 0.97), ("inputs", 0.97)]
+    assert _changes([]) == []
 
 
 def test_suspicious_maps_are_told(explained):

@@ -81,6 +81,27 @@ def test_a_gallery_shows_what_stands_beside_its_pictures(command, stripes):
     assert moving.n_frames == len(np.unique(np.geomspace(1, 80, 24).round()))
 
 
+def test_images_without_relevance_are_not_shown_as_the_most_relevant(command, stripes, tmp_path):
+    """Of a unit that nothing behind reads, and of a network whose answer has positions."""
+    pixels = keras.Input((32, 32, 3))
+    values = keras.layers.Conv2D(2, 3, activation="relu", name="units")(pixels)
+    pooled = keras.layers.Dense(2, name="classes")(keras.layers.GlobalAveragePooling2D()(values))
+    model = networks.filled(keras.Model(pixels, pooled))
+    model.get_layer("classes").set_weights([np.float32([[1, 2], [0, 0]]), np.zeros(2, "float32")])
+    model.get_layer("units").set_weights([np.full((3, 3, 3, 2), 0.1, "float32"), np.full(2, 3, "float32")])
+    model.save(tmp_path / "unread.keras")
+    networks.filled(keras.Model(pixels, keras.layers.Conv2D(3, 1)(values))).save(tmp_path / "places.keras")
+    words = ("--layer", "units", "--units", "0-1", *stripes[2:], "--steps", 1, "--relevant")
+    code, output, _ = command("gallery", "--model", tmp_path / "unread.keras", *words)
+    details = list(more_of(pathlib.Path(output.strip().splitlines()[-1])).values())
+    assert code == 0 and details[0]["relevant"] and details[0]["without_relevance"] is None
+    assert not details[1]["relevant"] and "In no natural image" in details[1]["without_relevance"]
+    code, output, _ = command("gallery", "--model", tmp_path / "places.keras", *words)
+    details = list(more_of(pathlib.Path(output.strip().splitlines()[-1])).values())
+    assert code == 0 and "relevance through units  refused: An output with positions" in output
+    assert details[0]["top"] and "An output with positions" in details[0]["without_relevance"]
+
+
 def test_all_layers_are_the_outputs_of_all_blocks(command, stripes):
     code, output, error = command("gallery", *stripes, "--all-layers", "--steps", 1)
     network = lab.load(stripes[1], input_range=(-1, 1))
