@@ -63,21 +63,10 @@ def relevance(
     masks = {address: _mask(network, address, places) for address, places in channels.items()}
 
     def body(batched, shared):
-        inputs, low, high, numbers = batched
         objective_weights, masks = shared
-        values, read = _propagate(
-            network,
-            objective,
-            composite,
-            objective_weights,
-            inputs,
-            numbers,
-            reads,
-            masks,
-            start,
-            (low, high),
-            alone=alone,
-        )
+        question = (network, objective, composite, start)
+        backward = _Backward(question, objective_weights, batched, reads, _exempt(network, composite, reads))
+        values, read = backward.relevance(masks, alone)
         return values, {address: read[address] for address in layers}
 
     key = ("relevance", objective.structure, composite, tuple(layers), tuple(sorted(channels)), alone, start)
@@ -110,11 +99,9 @@ def conservation(network, inputs, objective, composite, *, start="score", bounds
     low, high = _bounds(network, arrays, composite, bounds)
 
     def body(batched, weights):
-        inputs, low, high, numbers = batched
-        reads = [address for address in network.readable if address]
-        at_inputs, read = _propagate(
-            network, objective, composite, weights, inputs, numbers, reads, {}, start, (low, high), narrow=True
-        )
+        question, reads = (network, objective, composite, start), [address for address in network.readable if address]
+        backward = _Backward(question, weights, batched, reads, _exempt(network, composite, ()))
+        at_inputs, read = backward.narrow().relevance()
         parts = [_sum_of_rows(leaf) for leaf in tf.nest.flatten(at_inputs)]
         return {**{address: _sum_of_rows(values) for address, values in read.items()}, "inputs": sum(parts)}
 
@@ -128,86 +115,121 @@ def _sum_of_rows(values):
     return tf.reduce_sum(tf.cast(values, tf.float32), list(range(1, len(values.shape))))
 
 
-def _propagate(
-    network, objective, composite, weights, inputs, numbers, reads, masks, start, bounds, narrow=False, alone=False
-):
-    """Inside a trace: relevance of the inputs, and of what is read; with `narrow` of layers alone that all relevance goes through.
+class _Backward:
+    """A backward pass inside a trace: the operations between inputs and scores, and the rule of each.
 
-    With `alone` it is what of the score's relevance is at the channels of the masks, and nothing that goes around them.
+    Args:
+        question: (network, objective, composite, start).
+        weights: tensor, the objective's weights.
+        batched: (inputs, low, high, numbers), tensors of the rows.
+        reads: addresses of the layers whose relevance is read.
+        exempt: ids of layers that BatchNormalization is not folded into.
     """
-    scores, operations, owners, *activations = routines.trace_operations(
-        network,
-        objective,
-        weights,
-        inputs,
-        numbers,
-        reads=reads,
-        exempt=_exempt(network, composite, () if narrow else reads),
-    )
-    read = activations[0] if activations else {}
-    leaves = [leaf for leaf in tf.nest.flatten(inputs) if leaf.dtype.is_floating]
-    if narrow:
-        names = bottlenecks(operations, leaves, scores)
-        read = {tensor.name: (address, tensor) for address, tensor in read.items() if tensor.name in names}
-        read = dict(read.values())
-    first = _first_kernels(operations, leaves, owners) if composite.first else {}
-    first = {name: op for name, op in first.items() if composite.named_rule(owners.get(name, "")) is None}
-    kept, kernels, weighted = {}, {}, set()
 
-    def rule_of(operation):
-        if operation.type in KERNELS and sum(operation.depends) == 1:
-            weighted.add(operation.owner)
-            # Once, since a bias is found by what reads the kernel's output, and rules read it too.
-            if operation.op.name not in kernels:
-                kernels[operation.op.name] = Kernel(operation)
-            kernel = kernels[operation.op.name]
-            return lambda operation, outputs: _weighted(operation, kernel, outputs[0], composite, first, kept)
-        return plain_rule(operation)
+    def __init__(self, question, weights, batched, reads, exempt):
+        self.network, self.objective, self.composite, self.start = question
+        self.weights, (self.inputs, *self.bounds, self.numbers) = weights, batched
+        traced = self._trace(self.inputs, reads=reads, exempt=exempt)
+        self.scores, self.operations, self.owners, self.read = traced if reads else (*traced, {})
+        self.leaves = [leaf for leaf in tf.nest.flatten(self.inputs) if leaf.dtype.is_floating]
+        self.first = self._first_kernels() if self.composite.first else {}
+        self.kernels, self.at_first, self.weighted = {}, {}, set()
 
-    seeds = {scores.name: tf.ones_like(scores) if start == "score" else 1 / stabilize(scores)}
-    shares = {read[address].name: mask for address, mask in masks.items()}
-    sources = [*leaves, *read.values()]
-    options = {"operations": operations, "owners": owners}
-    through = {read[address].name: mask for address, mask in masks.items()} if alone else {}
-    if alone:
-        seeds, shares = _seeds_at(through, seeds, sources, rule_of, options), {}
-        if seeds:
-            kept.clear()
-    values = propagate(seeds, sources, rule_of, masks=shares, **options)
-    _refuse_patterns(composite, weighted, "with weights that lead to the score")
-    relevances = [None if value is None else value * source for value, source in zip(values, sources)]
-    if first:
-        boxed = _at_first(network, objective, composite, weights, bounds, numbers, kept, operations)
-        if alone and not seeds:
-            # The layer stands before the first ones.
-            boxed = _seeds_at(through, boxed, sources, _carry_rule, options)
-        carried = propagate(boxed, sources, _carry_rule, masks=shares, **options)
-        # Beside what leads around the first layers, such as a skip connection.
-        relevances = [_add(*pair) for pair in zip(carried, relevances)]
-    of_layers = {
-        address: tf.zeros_like(source, tf.float32) if value is None else tf.cast(value, tf.float32)
-        for (address, source), value in zip(read.items(), relevances[len(leaves) :])
-    }
-    return routines.of_leaves(inputs, relevances[: len(leaves)], objective), of_layers
+    def _trace(self, inputs, **options):
+        return routines.trace_operations(self.network, self.objective, self.weights, inputs, self.numbers, **options)
 
+    def _first_kernels(self):
+        """The first layers with weights that no rule is named for: dict of an operation's name to it."""
+        kernels = _first_kernels(self.operations, self.leaves, self.owners).items()
+        return {name: op for name, op in kernels if self.composite.named_rule(self.owners.get(name, "")) is None}
 
-def _seeds_at(masks, seeds, sources, rule_of, options):
-    """What arrives at some of the sources: dict of name to multiplier, times the mask of that name."""
-    values = propagate(seeds, sources, rule_of, **options)
-    return {
-        source.name: value * masks[source.name]
-        for source, value in zip(sources, values)
-        if source.name in masks and value is not None
-    }
+    def narrow(self):
+        """The same pass, which reads those layers alone that all relevance goes through."""
+        names = bottlenecks(self.operations, self.leaves, self.scores)
+        read = {tensor.name: (address, tensor) for address, tensor in self.read.items() if tensor.name in names}
+        self.read = dict(read.values())
+        return self
 
+    def relevance(self, masks=None, alone=False):
+        """Relevance of the inputs, in their structure, and of what is read, by address.
 
-def _weighted(operation, kernel, outputs, composite, first, kept):
-    """Multipliers of the input of a layer with weights; of a first layer its relevance is kept instead."""
-    if operation.op.name in first:
-        kept[operation.op.name] = (kernel, outputs * kernel.with_bias(kernel.z, kernel.bias))
-        return {}
-    rule = composite.rule_of(operation.owner, operation.type in DENSE)
-    return {kernel.x.name: KERNEL_RULES[rule.name](kernel, rule, outputs)}
+        Args:
+            masks: dict of an address to 1 for its channels that relevance may go through.
+            alone: whether what goes around these channels is left out.
+        """
+        sources = [*self.leaves, *self.read.values()]
+        masks = {self.read[address].name: mask for address, mask in (masks or {}).items()}
+        through, seeds = masks, self._seeds()
+        if alone:
+            seeds, masks = self._arriving(through, seeds, sources, self._rule_of), {}
+            if seeds:
+                self.at_first.clear()
+        values = self._propagate(seeds, sources, self._rule_of, masks=masks)
+        _refuse_patterns(self.composite, self.weighted, "with weights that lead to the score")
+        relevances = [None if value is None else value * source for value, source in zip(values, sources)]
+        if self.first:
+            boxed = self._seeds_of_first()
+            if alone and not seeds:
+                # The layer stands before the first ones.
+                boxed = self._arriving(through, boxed, sources, _carry_rule)
+            carried = self._propagate(boxed, sources, _carry_rule, masks=masks)
+            # Beside what leads around the first layers, such as a skip connection.
+            relevances = [_add(*pair) for pair in zip(carried, relevances)]
+        return self._in_structure(relevances)
+
+    def _seeds(self):
+        start = tf.ones_like(self.scores) if self.start == "score" else 1 / stabilize(self.scores)
+        return {self.scores.name: start}
+
+    def _propagate(self, seeds, sources, rule_of, **options):
+        return propagate(seeds, sources, rule_of, operations=self.operations, owners=self.owners, **options)
+
+    def _arriving(self, masks, seeds, sources, rule_of):
+        """What arrives at some of the sources: dict of name to multiplier, times the mask of that name."""
+        values = zip(sources, self._propagate(seeds, sources, rule_of))
+        return {
+            source.name: value * masks[source.name]
+            for source, value in values
+            if source.name in masks and value is not None
+        }
+
+    def _in_structure(self, relevances):
+        """Relevance in the structure of the inputs, and of layers by their addresses."""
+        of_layers = {
+            address: tf.zeros_like(source, tf.float32) if value is None else tf.cast(value, tf.float32)
+            for (address, source), value in zip(self.read.items(), relevances[len(self.leaves) :])
+        }
+        return routines.of_leaves(self.inputs, relevances[: len(self.leaves)], self.objective), of_layers
+
+    def _rule_of(self, operation):
+        if operation.type not in KERNELS or sum(operation.depends) != 1:
+            return plain_rule(operation)
+        self.weighted.add(operation.owner)
+        # Once, since a bias is found by what reads the kernel's output, and rules read it too.
+        if operation.op.name not in self.kernels:
+            self.kernels[operation.op.name] = Kernel(operation)
+        return self._weighted
+
+    def _weighted(self, operation, outputs):
+        """Multipliers of the input of a layer with weights; of a first layer its relevance is kept instead."""
+        name, kernel = operation.op.name, self.kernels[operation.op.name]
+        if name in self.first:
+            self.at_first[name] = (kernel, outputs[0] * kernel.with_bias(kernel.z, kernel.bias))
+            return {}
+        rule = self.composite.rule_of(operation.owner, operation.type in DENSE)
+        return {kernel.x.name: KERNEL_RULES[rule.name](kernel, rule, outputs[0])}
+
+    def _seeds_of_first(self):
+        """Relevance of the inputs of first layers, by the name of each tensor: dict."""
+        # What the first layer would get of the least and largest inputs.
+        bounds = self.bounds if self.composite.first == "z_box" else ()
+        sides = [routines.pair_operations(self.operations, self._trace(bound)[1]) for bound in bounds]
+        seeds = {}
+        for name, (kernel, relevance) in self.at_first.items():
+            ends = [side[name].inputs[kernel.place] for side in sides]
+            value = FIRST_RULES[self.composite.first](kernel, relevance, _in_order(ends))
+            seeds[kernel.x.name] = seeds[kernel.x.name] + value if kernel.x.name in seeds else value
+        return seeds
 
 
 def _first_kernels(operations, leaves, owners):
@@ -222,22 +244,6 @@ def _first_kernels(operations, leaves, owners):
         if is_kernel or behind.intersection(names):
             behind.update(tensor.name for tensor in op.outputs)
     return first
-
-
-def _at_first(network, objective, composite, weights, bounds, numbers, kept, operations):
-    """Relevance of the inputs of first layers, by the name of each tensor: dict."""
-    sides = []
-    if composite.first == "z_box":
-        # What the first layer would get of the least and largest inputs.
-        for bound in bounds:
-            _, others, _ = routines.trace_operations(network, objective, weights, bound, numbers)
-            sides.append(routines.pair_operations(operations, others))
-    seeds = {}
-    for name, (kernel, relevance) in kept.items():
-        ends = [side[name].inputs[kernel.place] for side in sides]
-        value = FIRST_RULES[composite.first](kernel, relevance, _in_order(ends))
-        seeds[kernel.x.name] = seeds[kernel.x.name] + value if kernel.x.name in seeds else value
-    return seeds
 
 
 def _in_order(ends):
