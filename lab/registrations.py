@@ -6,6 +6,7 @@ A function is registered by a decorator above it: `@explainers.register`, or `@e
 import ast
 import inspect
 import pathlib
+import sys
 from dataclasses import dataclass
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -34,8 +35,13 @@ def modules_in(package):
     Args:
         package: str, such as "sanity.checks".
     """
-    files = sorted(ROOT.joinpath(*package.split(".")).glob("*.py"))
-    return [f"{package}.{file.stem}" for file in files if file.stem != "__init__"]
+    stems = sorted(file.stem for folder in _folders(package) for file in folder.glob("*.py"))
+    return [f"{package}.{stem}" for stem in stems if stem != "__init__"]
+
+
+def _folders(package):
+    """The folders of a package, to which a program that has imported it may have added some: list of path."""
+    return list(map(pathlib.Path, getattr(sys.modules.get(package), "__path__", [ROOT.joinpath(*package.split("."))])))
 
 
 def read_registrations(registry, modules):
@@ -57,8 +63,10 @@ def read_registrations(registry, modules):
 
 
 def _file(module):
-    path = ROOT.joinpath(*module.split("."))
-    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    package, _, name = module.rpartition(".")
+    places = [folder / name for folder in _folders(package)]
+    files = [path / "__init__.py" if path.is_dir() else path.with_suffix(".py") for path in places]
+    return next(file for file in files if file.is_file())
 
 
 def _visit(module, trees, ordered):
