@@ -21,13 +21,14 @@ extremes    y = max of a window. Where y rose, it rose to an entry of the input 
 import functools
 
 from lab.environment import tf
-from lab.kernels import DENSE, KERNELS, Kernel
+from lab.kernels import DENSE, KERNELS, Kernel, halves
 from lab.propagation import (
     BILINEAR,
     EXTREMES,
     LINEAR,
     UNARY,
     Operation,
+    add_to,
     apply,
     finite,
     gradient_of,
@@ -42,12 +43,11 @@ _SHIFTS = {"BiasAdd", "AddV2", "Add", "Identity", "Reshape", "Squeeze", "ExpandD
 ROUNDING = {tf.float64: 1e-11, tf.float32: 1e-5, tf.bfloat16: 1e-2, tf.float16: 1e-2}
 
 
-def rule_of(operation, *, method="deeplift"):
+def rule_of(operation):
     """The rule of an operation.
 
     Args:
         operation: `lab.propagation.Operation` with its twin.
-        method: str, for errors.
 
     Returns:
         function.
@@ -66,14 +66,15 @@ def rule_of(operation, *, method="deeplift"):
         return _rescale
     if kind in EXTREMES:
         return _extreme
-    return refuse_operation(operation, method)
+    return refuse_operation(operation, "deeplift")
 
 
-def reveal_cancel_of(operation):
+def reveal_cancel_of(operation, *, kernels=KERNELS):
     """The rule of an operation where activations behind layers with weights reveal what cancels.
 
     Args:
         operation: `lab.propagation.Operation` with its twin.
+        kernels: set of str, the operations of these layers.
 
     Returns:
         function.
@@ -81,31 +82,17 @@ def reveal_cancel_of(operation):
     Raises:
         Refused: for an operation without a rule.
     """
-    return _reveal_cancel_behind(operation, KERNELS)
-
-
-def reveal_cancel_dense_of(operation):
-    """As `reveal_cancel_of`, behind dense layers alone, as the paper advises.
-
-    Args:
-        operation: `lab.propagation.Operation` with its twin.
-
-    Returns:
-        function.
-
-    Raises:
-        Refused: for an operation without a rule.
-    """
-    return _reveal_cancel_behind(operation, DENSE)
-
-
-RULES = {"rescale": rule_of, "reveal_cancel": reveal_cancel_of, "reveal_cancel_dense": reveal_cancel_dense_of}
-
-
-def _reveal_cancel_behind(operation, kernels):
     rule = rule_of(operation)
     places = _way_to_kernel(operation, kernels) if rule is _rescale else None
     return rule if places is None else functools.partial(_reveal_cancel, places=places)
+
+
+RULES = {
+    "rescale": rule_of,
+    "reveal_cancel": reveal_cancel_of,
+    # Behind dense layers alone, as the paper advises.
+    "reveal_cancel_dense": functools.partial(reveal_cancel_of, kernels=DENSE),
+}
 
 
 def _pairs(operation):
@@ -176,8 +163,7 @@ def _reveal_cancel(operation, outputs, *, places):
     place, op = places[0], _follow(operation.op, places)
     kernel = Kernel(Operation(op, tuple(tensor.name in operation.reached for tensor in op.inputs)))
     change = kernel.x - _follow(operation.twin, places).inputs[kernel.place]
-    up, down = tf.nn.relu(change), tf.minimum(change, 0)
-    rising, falling = tf.nn.relu(kernel.weights), tf.minimum(kernel.weights, 0)
+    (up, down), (rising, falling) = halves(change), halves(kernel.weights)
     start = operation.twin.inputs[place]
     raised = tf.reshape(kernel.forward(up, rising) + kernel.forward(down, falling), tf.shape(start))
     lowered = tf.reshape(kernel.forward(up, falling) + kernel.forward(down, rising), tf.shape(start))
@@ -198,12 +184,9 @@ def _ratios(operation, place, start, raised, lowered):
         inputs[place] = start + change
         return apply(operation.twin, inputs)[0]
 
-    ends = {
-        name: moved(change) for name, change in {"raised": raised, "lowered": lowered, "both": raised + lowered}.items()
-    }
-    here = operation.twin.outputs[0]
-    rise = (ends["raised"] - here + ends["both"] - ends["lowered"]) / 2
-    fall = (ends["lowered"] - here + ends["both"] - ends["raised"]) / 2
+    before, both = operation.twin.outputs[0], moved(raised + lowered)
+    above, below = moved(raised), moved(lowered)
+    rise, fall = (above - before + both - below) / 2, (below - before + both - above) / 2
     slope, size = _mean_slope(operation, place), tf.abs(start)
     return divide_differences(rise, raised, size, slope), divide_differences(fall, lowered, size, slope)
 
@@ -218,7 +201,7 @@ def _product(operation, outputs):
     values = {}
     for tensor, depends, slope in zip(operation.op.inputs, operation.depends, slopes):
         if depends:
-            values[tensor.name] = values[tensor.name] + slope if tensor.name in values else slope
+            add_to(values, tensor.name, slope)
     return values
 
 
@@ -229,8 +212,7 @@ def _quotient(operation, outputs):
     slopes = tf.gradients(numerator * inverse, [numerator, inverse], grad_ys=outputs[0])
     values = {first.name: slopes[0]} if operation.depends[0] else {}
     if operation.depends[1]:
-        slope = -slopes[1] / (second * second_reference)
-        values[second.name] = values[second.name] + slope if second.name in values else slope
+        add_to(values, second.name, -slopes[1] / (second * second_reference))
     return values
 
 
@@ -278,7 +260,7 @@ def _extreme(operation, outputs):
         contribution = shares[0][value.name] + shares[1][reference.name]
         change, size = _difference(value, reference)
         slope = divide_differences(contribution, change, size, tf.zeros_like(change))
-        values[value.name] = values[value.name] + slope if value.name in values else slope
+        add_to(values, value.name, slope)
     return values
 
 

@@ -10,6 +10,18 @@ KERNELS = CONVOLUTIONS | DENSE
 _SHAPES = {"Reshape", "Squeeze", "Identity", "Transpose", "BatchToSpaceND"}
 
 
+def halves(values):
+    """What is above zero and what is below, with zeros elsewhere.
+
+    Args:
+        values: tensor, or None.
+
+    Returns:
+        two tensors of its shape; None and None of None.
+    """
+    return (None, None) if values is None else (tf.nn.relu(values), tf.minimum(values, 0))
+
+
 class Kernel:
     """A linear operation with weights: its input x, its weights W and its bias b.
 

@@ -106,8 +106,19 @@ def propagate(seeds, sources, rule_of, *, operations, twins=None, owners=None, m
         owner = (owners or {}).get(op.name, "")
         operation = Operation(op, depends, (twins or {}).get(op.name), owner, reached)
         for name, value in rule_of(operation)(operation, outputs).items():
-            multipliers[name] = multipliers[name] + value if name in multipliers else value
+            add_to(multipliers, name, value)
     return [multipliers.get(source.name) for source in sources]
+
+
+def add_to(multipliers, name, value):
+    """Add a multiplier of a tensor to those that it has from other operations.
+
+    Args:
+        multipliers: dict of a tensor's name to its multiplier.
+        name: str.
+        value: tensor.
+    """
+    multipliers[name] = multipliers[name] + value if name in multipliers else value
 
 
 def pair_operations(operations, others):
@@ -259,7 +270,7 @@ def gradient_of(op, inputs, outputs):
         if slope is not None and tensor.name in names:
             slope = tf.convert_to_tensor(slope)
             slope.set_shape(tensor.shape)
-            totals[tensor.name] = totals[tensor.name] + slope if tensor.name in totals else slope
+            add_to(totals, tensor.name, slope)
     return totals
 
 
@@ -291,7 +302,7 @@ def pass_rule(operation, outputs):
     values = {}
     for tensor, depends, value in zip(operation.op.inputs, operation.depends, outputs):
         if depends and value is not None:
-            values[tensor.name] = values[tensor.name] + value if tensor.name in values else value
+            add_to(values, tensor.name, value)
     return values
 
 

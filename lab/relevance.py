@@ -13,7 +13,16 @@ from lab.address import layer_path
 from lab.composites import composite_of
 from lab.environment import tf
 from lab.kernels import DENSE, KERNELS, Kernel
-from lab.propagation import LINEAR, bottlenecks, gradient_rule, pass_rule, propagate, reached_names, refuse_operation
+from lab.propagation import (
+    LINEAR,
+    add_to,
+    bottlenecks,
+    gradient_rule,
+    pass_rule,
+    propagate,
+    reached_names,
+    refuse_operation,
+)
 from lab.refusal import Refused
 from lab.registry import nearest
 from lab.relevance_rules import FIRST_RULES, KERNEL_RULES, plain_rule, stabilize
@@ -56,22 +65,17 @@ def relevance(
             f"alone= is for the channels of one layer. Received: channels of {', '.join(channels) or 'none'}."
         )
     _refuse_patterns(composite, network.tree, "that exist")
-    routines.refuse_integers(network)
-    (arrays, numbers), weights = routines.prepare(network, inputs, objective)
-    low, high = _bounds(network, arrays, composite, bounds)
-    reads = tuple(dict.fromkeys([*layers, *channels]))
+    question, reads = (network, objective, composite, start), tuple(dict.fromkeys([*layers, *channels]))
     masks = {address: _mask(network, address, places) for address, places in channels.items()}
 
     def body(batched, shared):
-        objective_weights, masks = shared
-        question = (network, objective, composite, start)
-        backward = _Backward(question, objective_weights, batched, reads, _exempt(network, composite, reads))
+        weights, masks = shared
+        backward = _Backward(question, weights, batched, reads, _exempt(network, composite, reads))
         values, read = backward.relevance(masks, alone)
         return values, {address: read[address] for address in layers}
 
-    key = ("relevance", objective.structure, composite, tuple(layers), tuple(sorted(channels)), alone, start)
-    most = chunks.size(network, PASSES)
-    values, read = routines.run(network, key, body, (arrays, low, high, numbers), (weights, masks), most=most)
+    key = ("relevance", tuple(layers), tuple(sorted(channels)), alone)
+    values, read = _run(question, key, body, inputs, masks, bounds)
     return (values, read) if layers else values
 
 
@@ -94,21 +98,27 @@ def conservation(network, inputs, objective, composite, *, start="score", bounds
         Refused: as `relevance`.
     """
     composite = composite_of(composite)
-    routines.refuse_integers(network)
-    (arrays, numbers), weights = routines.prepare(network, inputs, objective)
-    low, high = _bounds(network, arrays, composite, bounds)
+    question, reads = (network, objective, composite, start), [address for address in network.readable if address]
 
-    def body(batched, weights):
-        question, reads = (network, objective, composite, start), [address for address in network.readable if address]
+    def body(batched, shared):
+        weights, _ = shared
         backward = _Backward(question, weights, batched, reads, _exempt(network, composite, ()))
         at_inputs, read = backward.narrow().relevance()
         parts = [_sum_of_rows(leaf) for leaf in tf.nest.flatten(at_inputs)]
         return {**{address: _sum_of_rows(values) for address, values in read.items()}, "inputs": sum(parts)}
 
-    key = ("conservation", objective.structure, composite, start)
-    most = chunks.size(network, PASSES)
-    sums = routines.run(network, key, body, (arrays, low, high, numbers), weights, most=most)
+    sums = _run(question, ("conservation",), body, inputs, {}, bounds)
     return {address: sums[address] for address in [*reversed(network.readable), "inputs"] if address in sums}
+
+
+def _run(question, key, body, inputs, masks, bounds):
+    """`lab.routines.run` of a backward pass: what its body returns."""
+    network, objective, composite, start = question
+    routines.refuse_integers(network)
+    (arrays, numbers), weights = routines.prepare(network, inputs, objective)
+    batched = (arrays, _bounds(network, arrays, composite, bounds), numbers)
+    key = (*key, objective.structure, composite, start)
+    return routines.run(network, key, body, batched, (weights, masks), most=chunks.size(network, PASSES))
 
 
 def _sum_of_rows(values):
@@ -121,14 +131,14 @@ class _Backward:
     Args:
         question: (network, objective, composite, start).
         weights: tensor, the objective's weights.
-        batched: (inputs, low, high, numbers), tensors of the rows.
+        batched: (inputs, bounds, numbers), tensors of the rows; bounds are the least and largest inputs, or none.
         reads: addresses of the layers whose relevance is read.
         exempt: ids of layers that BatchNormalization is not folded into.
     """
 
     def __init__(self, question, weights, batched, reads, exempt):
         self.network, self.objective, self.composite, self.start = question
-        self.weights, (self.inputs, *self.bounds, self.numbers) = weights, batched
+        self.weights, (self.inputs, self.bounds, self.numbers) = weights, batched
         traced = self._trace(self.inputs, reads=reads, exempt=exempt)
         self.scores, self.operations, self.owners, self.read = traced if reads else (*traced, {})
         self.leaves = [leaf for leaf in tf.nest.flatten(self.inputs) if leaf.dtype.is_floating]
@@ -222,13 +232,12 @@ class _Backward:
     def _seeds_of_first(self):
         """Relevance of the inputs of first layers, by the name of each tensor: dict."""
         # What the first layer would get of the least and largest inputs.
-        bounds = self.bounds if self.composite.first == "z_box" else ()
-        sides = [routines.pair_operations(self.operations, self._trace(bound)[1]) for bound in bounds]
+        sides = [routines.pair_operations(self.operations, self._trace(bound)[1]) for bound in self.bounds]
         seeds = {}
         for name, (kernel, relevance) in self.at_first.items():
             ends = [side[name].inputs[kernel.place] for side in sides]
             value = FIRST_RULES[self.composite.first](kernel, relevance, _in_order(ends))
-            seeds[kernel.x.name] = seeds[kernel.x.name] + value if kernel.x.name in seeds else value
+            add_to(seeds, kernel.x.name, value)
         return seeds
 
 
@@ -308,9 +317,9 @@ def _mask(network, address, places):
 
 
 def _bounds(network, arrays, composite, bounds):
-    """The least and largest inputs, in the structure and shape of the inputs; the inputs themselves where no rule needs them."""
+    """The least and largest inputs, in the structure and shape of the inputs; an empty tuple where no rule needs them."""
     if composite.first != "z_box":
-        return arrays, arrays
+        return ()
     if bounds is None and network.preprocessing is not None and network.image_place is not None:
         shape = (1, *tf.nest.flatten(arrays)[network.image_place].shape[1:3], 3)
         ends = [network.preprocess(np.full(shape, level, "uint8")) for level in (0, 255)]

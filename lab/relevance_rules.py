@@ -19,6 +19,7 @@ extremes      the largest gets all.
 from dataclasses import dataclass
 
 from lab.environment import tf
+from lab.kernels import halves
 from lab.propagation import (
     BILINEAR,
     EXTREMES,
@@ -97,23 +98,14 @@ def _epsilon(kernel, rule, outputs):
     return kernel.back(kernel.weights, outputs * z / stabilize(z, rule.value))
 
 
-def _raised(kernel):
-    """What raises z: the sum of all x w above zero. The rest of z lowers it."""
-    rising, falling = _halves(kernel.weights)
+def _signed(kernel, outputs, raising, lowering, bias):
+    """Multipliers where x above zero goes by some weights and x below by others, of relevance over their sum."""
     if _is_never_negative(kernel.x):
-        return kernel.forward(kernel.x, rising)
-    return kernel.forward(tf.nn.relu(kernel.x), rising) + kernel.forward(tf.minimum(kernel.x, 0), falling)
-
-
-def _halves(values):
-    """What is above zero and what is below, zeros elsewhere: two tensors; None of None."""
-    return (None, None) if values is None else (tf.nn.relu(values), tf.minimum(values, 0))
-
-
-def _signed(kernel, shares, raising, lowering):
-    """Multipliers of shares where x above zero goes by some weights, and x below zero by others."""
-    if _is_never_negative(kernel.x):
-        return kernel.back(raising, shares)
+        total = stabilize(kernel.with_bias(kernel.forward(kernel.x, raising), bias))
+        return kernel.back(raising, outputs / total)
+    positive, negative = halves(kernel.x)
+    total = kernel.forward(positive, raising) + kernel.forward(negative, lowering)
+    shares = outputs / stabilize(kernel.with_bias(total, bias))
     return tf.where(kernel.x > 0, kernel.back(raising, shares), kernel.back(lowering, shares))
 
 
@@ -130,28 +122,21 @@ def _relevance(kernel, outputs):
 
 
 def _alpha_beta(kernel, rule, outputs):
-    relevance, raised = _relevance(kernel, outputs), _raised(kernel)
-    (rising, falling), biases = _halves(kernel.weights), _halves(kernel.bias if rule.bias else None)
-    shares = rule.value * relevance / stabilize(kernel.with_bias(raised, biases[0]))
-    values = _signed(kernel, shares, rising, falling)
+    relevance = _relevance(kernel, outputs)
+    (rising, falling), biases = halves(kernel.weights), halves(kernel.bias if rule.bias else None)
+    values = _signed(kernel, rule.value * relevance, rising, falling, biases[0])
     if rule.value == 1:
         return values
-    shares = (rule.value - 1) * relevance / stabilize(kernel.with_bias(kernel.z - raised, biases[1]))
-    return values - _signed(kernel, shares, falling, rising)
+    return values - _signed(kernel, (rule.value - 1) * relevance, falling, rising, biases[1])
 
 
 def _gamma(kernel, rule, outputs):
-    relevance, raised = _relevance(kernel, outputs), _raised(kernel)
-    is_above = kernel.with_bias(kernel.z, kernel.bias) > 0
-    rising, falling = (kernel.weights + rule.value * half for half in _halves(kernel.weights))
-    biases = [
-        None if half is None else kernel.bias + rule.value * half
-        for half in _halves(kernel.bias if rule.bias else None)
-    ]
-    parts = [kernel.z + rule.value * part for part in (raised, kernel.z - raised)]
-    above, below = (relevance / stabilize(kernel.with_bias(part, bias)) for part, bias in zip(parts, biases))
-    above, below = tf.where(is_above, above, tf.zeros_like(above)), tf.where(is_above, tf.zeros_like(below), below)
-    return _signed(kernel, above, rising, falling) + _signed(kernel, below, falling, rising)
+    relevance, bias = _relevance(kernel, outputs), kernel.bias if rule.bias else None
+    above = tf.cast(kernel.with_bias(kernel.z, kernel.bias) > 0, kernel.z.dtype)
+    rising, falling = (kernel.weights + rule.value * half for half in halves(kernel.weights))
+    biases = [None if half is None else bias + rule.value * half for half in halves(bias)]
+    values = _signed(kernel, relevance * above, rising, falling, biases[0])
+    return values + _signed(kernel, relevance * (1 - above), falling, rising, biases[1])
 
 
 # Multipliers of inputs by multipliers of outputs.
@@ -172,8 +157,7 @@ def _flat(kernel, relevance, bounds):
 
 
 def _z_box(kernel, relevance, bounds):
-    rising, falling = tf.nn.relu(kernel.weights), tf.minimum(kernel.weights, 0)
-    low, high = bounds
+    (rising, falling), (low, high) = halves(kernel.weights), bounds
     z = kernel.forward(kernel.x, kernel.weights) - kernel.forward(low, rising) - kernel.forward(high, falling)
     shares = relevance / stabilize(z)
     return (

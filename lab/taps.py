@@ -115,10 +115,15 @@ def _recur_forwards(recur, step, inputs, states, go_backwards=False, mask=None, 
 
 @contextlib.contextmanager
 def _wrapped(module, name, function):
-    """While open, a function of a module is called through another, which gets it first."""
+    """While open, a function of a module is called through another, which gets it first, by this thread alone."""
     with _tracing:
-        before = getattr(module, name)
-        setattr(module, name, functools.partial(function, before))
+        before, thread = getattr(module, name), threading.get_ident()
+
+        def wrapped(*args, **kwargs):
+            is_other = threading.get_ident() != thread
+            return before(*args, **kwargs) if is_other else function(before, *args, **kwargs)
+
+        setattr(module, name, wrapped)
         try:
             yield
         finally:

@@ -24,7 +24,8 @@ def deeplift(network, inputs, objective, *, baseline=0.0, rule="rescale"):
     Args:
         baseline: the reference, as of `integrated_gradients`.
         rule: of activations. "rescale"; "reveal_cancel" behind layers with weights, where what raises a unit and what lowers it have
-            contributions though they cancel; "reveal_cancel_dense": behind dense layers alone.
+            contributions though they cancel; "reveal_cancel_dense": behind dense layers alone. Activations of several operations,
+            such as GELU and gates, and those behind grouped convolutions have "rescale" under every rule.
 
     Returns:
         signed float32 in the structure and shape of the inputs, in units of the score. The maps sum to
