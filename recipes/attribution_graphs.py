@@ -6,7 +6,6 @@ from lab import chunks
 from lab.attribution.lrp import bounds_of
 from lab.attribution_graph import attribution_graph
 from lab.refusal import Refused
-from recipes.job import Outcome
 from recipes.mistakes import answers, part_classes
 from recipes.report.figures import plot_png
 from recipes.sections.explain import MOST_GRAPHS
@@ -22,37 +21,32 @@ def draw_graphs(job, _, session):
         session: `Session`.
 
     Returns:
-        `Outcome` with graphs.json and one PNG an input. Where the network is refused, the words stand in the place of graphs.
+        dict of graphs.json and one PNG an input. Where an input is refused, the words stand in the place of its graph.
     """
-    arguments = job.arguments
-    subject = answers(session, **{name: arguments[name] for name in ("question", "only", "contrast")})
+    subject = answers(session, **{name: job.arguments[name] for name in ("question", "only", "contrast")})
+    names, graphs, files = subject.names[:MOST_GRAPHS], [], {}
+    for row in range(len(names)):
+        try:
+            graph = _graph_of(session.network, subject, row, job.arguments)
+        except Refused as error:
+            graphs.append({"refused": " ".join(str(error).split())})
+            continue
+        graphs.append({"refused": None, **_plain(graph)})
+        files[f"graph-{row:03d}.png"] = plot_png(graph.plot())
+    settings = {name: job.arguments[name] for name in ("layers", "width", "composite", "low", "high")}
+    about = {**settings, "names": names, "count": len(subject.names), "graphs": graphs}
+    return {**files, "graphs.json": encode(about)}
+
+
+def _graph_of(network, subject, row, arguments):
+    """The attribution graph of one input; of a contrast it names both classes."""
     options = {name: arguments[name] for name in ("layers", "width", "composite")}
-    about = {
-        **options,
-        "low": arguments["low"],
-        "high": arguments["high"],
-        "names": subject.names[:MOST_GRAPHS],
-        "count": len(subject.names),
-        "graphs": [],
-        "refused": None,
-    }
-    files = {}
-    try:
-        bounds = bounds_of(arguments["composite"], arguments["low"], arguments["high"])
-        for row in range(len(about["names"])):
-            row_inputs = chunks.take(subject.inputs, [row])
-            graph = attribution_graph(
-                session.network, row_inputs, subject.objective.rows([row]), bounds=bounds, **options
-            )
-            if arguments["contrast"]:
-                words = part_classes(subject, "contrast")[row]
-                graph = replace(graph, target=f"{words}, score {graph.score:.3g}")
-            about["graphs"].append(_plain(graph))
-            files[f"graph-{row:03d}.png"] = plot_png(graph.plot())
-    except Refused as error:
-        about |= {"refused": " ".join(str(error).split()), "graphs": []}
-        files = {}
-    return Outcome({**files, "graphs.json": encode(about)})
+    bounds = bounds_of(arguments["composite"], arguments["low"], arguments["high"])
+    inputs, objective = chunks.take(subject.inputs, [row]), subject.objective.rows([row])
+    graph = attribution_graph(network, inputs, objective, bounds=bounds, **options)
+    if not arguments["contrast"]:
+        return graph
+    return replace(graph, target=f"{part_classes(subject, 'contrast')[row]}, score {graph.score:.3g}")
 
 
 def _plain(graph):

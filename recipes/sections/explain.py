@@ -51,7 +51,7 @@ class Explain(TargetTable):
     contrast: bool = False
     shard: int | None = Field(None, ge=1)
     graph: list[str] = []
-    width: int = Field(3, ge=1)
+    width: int | None = Field(None, ge=1)
 
     @model_validator(mode="after")
     def _refuse_contradictions(self):
@@ -67,11 +67,13 @@ class Explain(TargetTable):
             raise Refused(
                 f"graph= follows relevance of a few inputs. Received: shard={self.shard}. Leave one of them out."
             )
+        if self.width and not self.graph:
+            raise Refused(f"width= says how many channels graph= follows. Received: width={self.width} and no graph=.")
         return self
 
 
-# Inputs of which graphs are drawn, since each needs a pass for every node.
-MOST_GRAPHS = 12
+# Inputs of which graphs are drawn, since each needs a pass for every node, and channels that are followed from each.
+MOST_GRAPHS, WIDTH = 12, 3
 
 # Jobs ---------------------------------------------------------------------------------------------------------------------
 
@@ -121,9 +123,10 @@ def _graph_jobs(table, layers, selection, count, session):
     if not layers:
         return []
     options = {"composite": "epsilon_plus", "low": None, "high": None, **table.options.get("lrp", {})}
-    arguments = {**selection, **options, "layers": list(layers), "width": table.width}
+    width = table.width or WIDTH
+    arguments = {**selection, **options, "layers": list(layers), "width": width}
     channels = [session.network.shapes[layer][-1] for layer in layers]
-    nodes = sum(min(most, table.width ** (depth + 1)) for depth, most in enumerate(channels))
+    nodes = sum(min(most, width ** (depth + 1)) for depth, most in enumerate(channels))
     passes = min(count, MOST_GRAPHS) * (1 + nodes)
     return [Job("graph", "attribution graphs", arguments, passes=passes, reads=("model", session.sources.read))]
 
@@ -174,7 +177,6 @@ def map_messages(jobs, store):
     whole = _load_whole(store)
     if whole:
         return _messages_of_shards(whole)
-    graphs = store.values("graph", "graphs.json") if store.exists("graph") else {"refused": None}
     faults = [f"{about['method']}  failed: {about['fault']}" for about in abouts if about["fault"]]
     refused = [f"{about['method']}  refused: {about['refused']}" for about in abouts if about["refused"]]
     flagged = [
@@ -183,8 +185,16 @@ def map_messages(jobs, store):
         for name, words in zip(about["names"], about.get("flags", ()))
         if words
     ]
-    refused += [f"attribution graph  refused: {graphs['refused']}"] if graphs["refused"] else []
-    return [*faults, *refused, *off_manifold_sentences(abouts), *flagged]
+    return [*faults, *refused, *_refused_graphs(store), *off_manifold_sentences(abouts), *flagged]
+
+
+def _refused_graphs(store):
+    """One line for each reason why inputs have no attribution graph."""
+    about = store.values("graph", "graphs.json") if store.exists("graph") else {"names": (), "graphs": ()}
+    names = {}
+    for name, graph in zip(about["names"], about["graphs"]):
+        names.setdefault(graph["refused"], []).append(name)
+    return [f"graph of {', '.join(listed)}  refused: {words}" for words, listed in names.items() if words]
 
 
 def _messages_of_shards(whole):
@@ -347,11 +357,13 @@ def _show_graphs(recipe, jobs, store):
     if not any(job.key == "graph" for job in jobs):
         return None
     about = store.values("graph", "graphs.json")
-    pictures = [
-        {"name": name, "image": file_uri(store.folder("graph") / f"graph-{row:03d}.png"), "target": graph["target"]}
-        for row, (name, graph) in enumerate(zip(about["names"], about["graphs"]))
+    files = [store.folder("graph") / f"graph-{row:03d}.png" for row in range(len(about["graphs"]))]
+    rows = [
+        {**graph, "name": name, "image": None if graph["refused"] else file_uri(path)}
+        for name, graph, path in zip(about["names"], about["graphs"], files)
     ]
-    return {"graphs": {**about, "pictures": pictures}}
+    photographs = _load_photographs(store) or {}
+    return {"graphs": {**about, "rows": rows, "are_pictures": photographs.get("kind", "image") == "image"}}
 
 
 # Command -----------------------------------------------------------------------------------------------------------------
@@ -448,10 +460,8 @@ def _show_graphs(recipe, jobs, store):
 @click.option(
     "--width",
     type=click.IntRange(1),
-    default=3,
-    show_default=True,
     metavar="N",
-    help="Channels that --graph follows from each channel.",
+    help="Channels that --graph follows from each channel.  [default: 3]",
 )
 @click.option(
     "--reasons",
@@ -508,7 +518,7 @@ def command(
             next(iter(tables.values()))["most"] = most
     layers = split_names(layer or "")
     explain_table["layer"] = layers[0] if len(layers) == 1 else layers or None
-    explain_table |= {"graph": split_names(graph or ""), "width": width} if graph else {}
+    explain_table |= {"graph": split_names(graph or ""), "width": width}
     launch_tables(context, "explain", options, {"explain": explain_table, **tables})
 
 

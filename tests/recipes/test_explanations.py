@@ -4,6 +4,7 @@ import csv
 import json
 import pathlib
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -89,6 +90,25 @@ def test_relevance_is_followed_through_layers_and_its_sums_are_shown(explained):
     assert code == 2 and "Unknown layer. Received: 'conv9'" in error
     code, _, error, _ = explained("--method", "lrp", "--graph", "first", "--shard", 1)
     assert code == 2 and "graph" in error and "shard" in error
+    code, _, error, _ = explained("--method", "lrp", "--width", 2)
+    assert code == 2 and "how many channels" in error and "no graph" in error
+
+
+def test_a_photograph_without_a_graph_leaves_those_of_the_others(command, photos, tmp_path):
+    """Nothing goes through a network without biases where a photograph is black."""
+    Image.fromarray(np.zeros((20, 20, 3), np.uint8)).save(photos[0])
+    pixels = keras.Input((20, 20, 3))
+    values = keras.layers.Conv2D(4, 3, activation="relu", use_bias=False, name="conv")(pixels)
+    values = keras.layers.Dense(2, use_bias=False)(keras.layers.GlobalAveragePooling2D()(values))
+    keras.Model(pixels, values).save(tmp_path / "plain.keras")
+    model = ("--model", tmp_path / "plain.keras", "--input-range", 0, 1)
+    code, output, error = command("explain", *photos, *model, "--method", "lrp", "--graph", "conv")
+    assert code == 0, error
+    report = pathlib.Path(output.strip().splitlines()[-1])
+    first, second = store_of(report).values("graph", "graphs.json")["graphs"]
+    assert "gets no relevance" in first["refused"] and second["refused"] is None and second["nodes"]
+    assert "graph of photo-0.png  refused: Layers of a graph" in output
+    assert report.read_text().count('alt="Paths of relevance of') == 1
 
 
 def test_graphs_have_the_options_of_lrp_and_the_names_of_a_contrast(explained):
@@ -97,7 +117,7 @@ def test_graphs_have_the_options_of_lrp_and_the_names_of_a_contrast(explained):
     code, _, error, report = explained("--method", "lrp", "--graph", "first_relu", "--contrast", *options)
     assert code == 0, error
     graphs = store_of(report).values("graph", "graphs.json")
-    assert (graphs["low"], graphs["high"], graphs["refused"]) == (-2, 2, None)
+    assert (graphs["low"], graphs["high"]) == (-2, 2)
     assert all(" against " in graph["target"] and ", score " in graph["target"] for graph in graphs["graphs"])
 
 
