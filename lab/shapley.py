@@ -142,9 +142,9 @@ def _sample(scores, design, rounds, error):
     rows, answers, counts = np.arange(len(ends)), np.zeros((len(ends), 0)), np.zeros(len(ends), int)
     for total in rounds:
         coalitions = design.draw_until(total)
-        some = () if len(rows) == len(ends) else (rows,)
+        open_rows = () if len(rows) == len(ends) else (rows,)
         if len(coalitions):
-            answers = np.concatenate([answers, scores(coalitions, *some)], axis=1)
+            answers = np.concatenate([answers, scores(coalitions, *open_rows)], axis=1)
         values[rows], errors[rows] = design.fit(answers, ends[rows])
         counts[rows] = answers.shape[1]
         # An error that is not known is not small.

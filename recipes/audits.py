@@ -96,7 +96,7 @@ def _read_sets(session):
     table = session.sources.audit
     if table.dataset:
         frames, sheet = open_dataset(table.dataset)
-        sheet = sheet.without_protected() if table.no_protected else sheet
+        sheet = _as_asked(sheet, table)
         signature = signature_of(session.network, sheet)
         return Sets(read_tables(frames, sheet, signature), signature, sheet)
     sheet = sheet_of(table)
@@ -113,6 +113,11 @@ def _read_sets(session):
     return _beside_data(data, table, sheet, signature, paths)
 
 
+def _as_asked(sheet, table):
+    """A sheet without its protected columns, where an audit is not to read them."""
+    return sheet.without_protected() if table.no_protected else sheet
+
+
 def _are_csv(paths):
     return all(as_path(path).suffix.lower() == ".csv" for path in paths.values())
 
@@ -126,8 +131,7 @@ def sheet_of(table):
     Returns:
         `Sheet`.
     """
-    sheet = open_sheet(table.sheet)
-    sheet = sheet.without_protected() if table.no_protected else sheet
+    sheet = _as_asked(open_sheet(table.sheet), table)
     stated = sheet.one("label")
     if table.label is None or table.label == stated:
         return sheet

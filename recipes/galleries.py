@@ -91,17 +91,23 @@ def survey(job, _, session):
         "classes": _classes(session, layer, units) if layer and connections else {},
     }
     if job.arguments.get("relevant"):
-        try:
-            by_relevance = load_survey(session, layer, composite=RELEVANT)
-        except Refused as error:
-            # The other natural images are there all the same.
-            about["relevant_refused"] = " ".join(str(error).split())
-        else:
-            images, places = by_relevance.top[units, :count], by_relevance.top_places[units, :count]
-            arrays["relevant"] = crop_windows(network, natural_images, layer, images, places, box)
-            arrays["relevant_scores"] = by_relevance.top_scores[units, :count]
-            about["relevant"] = _image_names(natural_images, images)
+        more_arrays, more_about = _relevant_images(session, layer, units, count, box)
+        arrays, about = arrays | more_arrays, about | more_about
     return {"survey.npz": pack(arrays), "about.json": encode(about)}
+
+
+def _relevant_images(session, layer, units, count, box):
+    """The natural images in which the most relevance goes through units: arrays and values, each a dict."""
+    network, natural_images = session.network, session.natural_images
+    try:
+        by_relevance = load_survey(session, layer, composite=RELEVANT)
+    except Refused as error:
+        # The other natural images are there all the same.
+        return {}, {"relevant_refused": " ".join(str(error).split())}
+    images, places = by_relevance.top[units, :count], by_relevance.top_places[units, :count]
+    crops = crop_windows(network, natural_images, layer, images, places, box)
+    arrays = {"relevant": crops, "relevant_scores": by_relevance.top_scores[units, :count]}
+    return arrays, {"relevant": _image_names(natural_images, images)}
 
 
 def _image_names(natural_images, indices):

@@ -174,7 +174,7 @@ def randomize(subject, steps, seeds, *, way="own", statistics="estimate"):
 def _layer_paths(parts):
     """The layers that parts of a network belong to: list of str."""
     paths = [[part] if isinstance(part, str) else [path for path, _ in part.parts] for part in parts]
-    return list(dict.fromkeys(path for some in paths for path in some))
+    return list(dict.fromkeys(path for layers in paths for path in layers))
 
 
 def _select(network, drawn, parts):

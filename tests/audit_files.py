@@ -92,27 +92,9 @@ def many(count, seed=0):
 
 # All questions --------------------------------------------------------------------------------------------------------------
 
-APPLICATIONS = """\
-title = "applications"
-rows_are_units = true
-
-[decision]
-favourable = "good"
-
-[columns.mean_radius]
-roles = ["input", "legitimate"]
-[columns.worst_texture]
-roles = ["input"]
-[columns.area_error]
-roles = ["input"]
-[columns.site]
-roles = ["protected"]
-[columns.branch]
-roles = ["metadata"]
-[columns.default]
-roles = ["label"]
-levels = ["bad", "good"]
-"""
+# The same columns with a branch, where the network's own threshold decides.
+APPLICATIONS = SHEET.replace('"loans"', '"applications"').replace("threshold = 0.5\n", "")
+APPLICATIONS += '[columns.branch]\nroles = ["metadata"]\n'
 
 
 def with_activations():

@@ -119,9 +119,9 @@ def _shards(job, number, known, inline):
     thumbs, more = {}, {}
     for place, atom in enumerate(arrays["atoms"]):
         picture = _picture(job, int(atom), known)
-        shown = as_image(arrays["maps"][place, 0]) if picture is None else picture
+        tile = as_image(arrays["maps"][place, 0]) if picture is None else picture
         beside = arrays["crops"][place][:NATURAL]
-        thumbs[f"atom-{atom}"] = [jpeg(shown, THUMBNAIL), *(jpeg(as_image(image), BESIDE) for image in beside)]
+        thumbs[f"atom-{atom}"] = [jpeg(tile, THUMBNAIL), *(jpeg(as_image(image), BESIDE) for image in beside)]
         more[f"atom-{atom}"] = _details(int(atom), place, arrays, about, known, picture)
     return [(number, "thumbs", thumbs), (number, "more", more)]
 

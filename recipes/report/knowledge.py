@@ -22,9 +22,9 @@ def write_network_page(knowledge, path):
     path = as_path(path)
     cells = {}
     for cell in knowledge["cells"]:
-        shown = shown_verdicts(cell)
-        older = [verdict for verdict in cell["verdicts"] if verdict not in shown]
-        cells.setdefault((cell["method"], cell["check"]), []).append({**cell, "shown": shown, "older": older})
+        current = shown_verdicts(cell)
+        older = [verdict for verdict in cell["verdicts"] if verdict not in current]
+        cells.setdefault((cell["method"], cell["check"]), []).append({**cell, "shown": current, "older": older})
     words = {"title": title_words(knowledge), "remarks": remark_words(knowledge)}
     html = template("knowledge.html").render(
         **knowledge, **words, table=cells, link=lambda report: _link(report, path.parent)

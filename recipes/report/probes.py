@@ -31,15 +31,15 @@ def collect_probes(rows, store, messages, summary):
         return None
     about = store.values("probe/dissection", "dissection.json") if store.exists("probe/dissection") else None
     labels = list(dict.fromkeys(row["label"] for row in rows))
-    said = [f"{line[:1].upper()}{line[1:]}." for line in summary]
+    sentences = [f"{line[:1].upper()}{line[1:]}." for line in summary]
     return {
         "labels": [_show_label(label, [row for row in rows if row["label"] == label], about) for label in labels],
         "notes": messages,
         "cannot": rows[0]["cannot"],
         "asks_use": any(row["use"] for row in rows),
         "sentences": {
-            "What was looked at": said[:1],
-            "What can be said": said[1:],
+            "What was looked at": sentences[:1],
+            "What can be said": sentences[1:],
             "What cannot be said": ["A label that is encoded is not used for that reason."],
         },
     }

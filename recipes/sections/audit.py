@@ -253,7 +253,8 @@ def command(context, test, questions, fail_on, baseline, **options):
     them, and with planted effects, so that the report says what would have been found.
     """
     names = ("train", "current", "metadata", "sheet", "label", "vocabulary", "tokenizer", "strict", "draws", "tries")
-    audit = {"test": test, **{name: options.pop(name) for name in (*names, "no_protected")}}
+    names += ("no_protected",)
+    audit = {"test": test, **{name: options.pop(name) for name in names}}
     with plain_errors():
         audit["questions"] = split_names(questions or "")
     tables = {"audit": {name: value for name, value in audit.items() if value is not None}}

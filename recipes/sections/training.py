@@ -23,10 +23,10 @@ class Training(Table):
 
     @model_validator(mode="after")
     def _refuse_contradictions(self):
-        named = [name for name in ("files", "function", "finetune") if getattr(self, name)]
-        if len(named) != 1:
+        sources = [name for name in ("files", "function", "finetune") if getattr(self, name)]
+        if len(sources) != 1:
             raise Refused(
-                f"training names either files, or a function, or a layer to finetune from. Received: {' and '.join(named) or 'none'}"
+                f"training names either files, or a function, or a layer to finetune from. Received: {' and '.join(sources) or 'none'}"
             )
         if self.files and {"replicates", "permuted_label_networks"} & self.model_fields_set:
             raise Refused(

@@ -335,11 +335,11 @@ def chance_stays(subject, explained, copies, *, seed):
         bool [copies, rows], of as many rows as were explained.
     """
     rng = np.random.default_rng(derive_seed(seed, "roles"))
-    some = rng.permutation(len(explained.rows))[:NULL_ROWS]
+    drawn = rng.permutation(len(explained.rows))[:NULL_ROWS]
     references = rng.permutation(len(explained.passed))[:NULL_REFERENCES]
     pool = [
         _with_roles(
-            subject, explained, explained.rows[some], explained.passed[references], derive_seed(seed, "role", number)
+            subject, explained, explained.rows[drawn], explained.passed[references], derive_seed(seed, "role", number)
         )
         for number in range(max(copies, NULL_NETWORKS))
     ]
@@ -351,13 +351,13 @@ def chance_stays(subject, explained, copies, *, seed):
         parts = Explained(
             explained.factors,
             explained.rule,
-            some,
+            drawn,
             references,
             networks,
             explained.units[references],
             derive_seed(seed, "copy", copy),
         )
-        stays[copy] = parts.first_stays[rng.integers(len(some), size=stays.shape[1])]
+        stays[copy] = parts.first_stays[rng.integers(len(drawn), size=stays.shape[1])]
     return stays
 
 

@@ -4,6 +4,7 @@ import numpy as np
 from scipy import stats
 
 from sanity.audit.permutation import exchange_rows
+from sanity.shortcuts.exchange import mixed_groups
 
 # Parts of confidence that errors are compared within.
 FIFTHS = 5
@@ -67,11 +68,8 @@ def unit_strata(units, groups):
     Returns:
         int [units], or None where a unit has rows of several groups.
     """
-    numbers = np.unique(units, return_inverse=True)[1]
-    lowest, highest = np.full(numbers.max() + 1, np.iinfo(int).max), np.full(numbers.max() + 1, -1)
-    np.minimum.at(lowest, numbers, groups)
-    np.maximum.at(highest, numbers, groups)
-    return highest if (lowest == highest).all() else None
+    first, numbers = np.unique(units, return_index=True, return_inverse=True)[1:]
+    return None if mixed_groups(groups, numbers).any() else groups[first]
 
 
 class Exchange:

@@ -154,8 +154,8 @@ def count_tests(questions):
     Args:
         questions: list of str.
     """
-    named = [checks.get(check) for question in questions for check in checks_of(question)]
-    return sum(checks.tag(check, "families", 1) for check in named)
+    functions = [checks.get(check) for question in questions for check in checks_of(question)]
+    return sum(checks.tag(check, "families", 1) for check in functions)
 
 
 def level(sheet, questions, strict):

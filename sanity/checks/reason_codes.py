@@ -78,14 +78,14 @@ def reason_codes(subject, *, seed, tries=TRIES, rows=DENIED, references=REFERENC
     settings = {"seed": seed, "tries": tries, "alpha": subject.alpha, "factors": [f.name for f in explained.factors]}
     parts = (_stability, _references, _use)
     evidence = [part(subject, explained, seed=derive_seed(seed, part.__name__), tries=tries) for part in parts]
-    shown = {"tables": _tables(subject, explained) | _recourse_table(subject, explained, seed)}
+    tables = {"tables": _tables(subject, explained) | _recourse_table(subject, explained, seed)}
     return [
         _evidence(
             subject,
             name,
             samples | (_points(subject, explained) if name == STAYS else {}),
             (*gates, tried.gate),
-            settings | (shown if name == STAYS else {}) | more,
+            settings | (tables if name == STAYS else {}) | more,
             explained,
         )
         for name, samples, tried, more in evidence
