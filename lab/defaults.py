@@ -31,17 +31,18 @@ def has_positions(shape, rank=None):
     return None in shape[1:-1] or math.prod(shape[1:-1]) > 1
 
 
-def addresses_leading_to(tensors, outputs):
+def addresses_leading_to(tensors, outputs, results):
     """The addresses whose tensor every output depends on, or else the first output: set of str.
 
     Args:
         tensors: dict of address to graph tensor.
         outputs: list of graph tensors.
+        results: dict of the name of a tensor to the name of the one that took its place, as of `lab.taps.Folder`.
 
     Returns:
         set of str, empty where no output depends on any of the tensors.
     """
-    ways = [_upstream_names(tensor) for tensor in outputs]
+    ways = [_upstream_names(tensor, results) for tensor in outputs]
     for names in (set.intersection(*ways), ways[0]):
         addresses = {address for address, tensor in tensors.items() if tensor.name in names}
         if addresses:
@@ -49,11 +50,12 @@ def addresses_leading_to(tensors, outputs):
     return set()
 
 
-def _upstream_names(output):
-    """The names of all tensors that an output depends on, without its own."""
+def _upstream_names(output, results):
+    """The names of all tensors that an output depends on, without its own, and of those whose results are among them."""
     while output.op.type in _SHAPING and output.op.inputs:
         output = output.op.inputs[0]
-    return taps.upstream_names(output)
+    names = taps.upstream_names(output)
+    return names | {name for name, result in results.items() if result in names or result == output.name}
 
 
 def is_public(path, tree):

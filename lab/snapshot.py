@@ -89,8 +89,16 @@ def _network_attributes(network):
 
 
 def wiring(layers):
-    """What a trace of these layers depends on besides their variables: a tuple that can be compared."""
-    return tuple(layer.__dict__.get(name) for layer in layers.values() for name in ("activation", "call"))
+    """What a trace of these layers depends on besides their variables: a tuple that can be compared.
+
+    It has what each layer calls, and the plain values under public names, such as a slope or a stride.
+    """
+    return tuple(
+        value
+        for layer in layers.values()
+        for name, value in layer.__dict__.items()
+        if name in ("activation", "call") or (isinstance(value, _PLAIN) and not name.startswith("_"))
+    )
 
 
 def restore(network, snapshot):

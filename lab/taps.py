@@ -251,7 +251,8 @@ class Folder:
     """Interceptor that computes BatchNormalization(convolution(x)) as one convolution with scaled weights.
 
     It folds where a BatchNormalization gets the direct output of a convolution or Dense layer. The unscaled convolution is
-    then unused and pruned from the graph. Variables stay variables, so weights can be swapped. `folded` counts the foldings.
+    then unused and pruned from the graph. Variables stay variables, so weights can be swapped. `layers` has the ids of the
+    layers that were folded, one for each folding, and `results` what took the place of their outputs, by name.
 
     Args:
         exempt: set of ids of layers that are not folded.
@@ -260,21 +261,23 @@ class Folder:
     def __init__(self, exempt=frozenset()):
         self.exempt = exempt
         self.convolved = {}
-        self.folded = 0
+        self.layers, self.results = [], {}
 
     def __call__(self, layer, call, args, kwargs):
         if type(layer) in _KERNELS:
             return self._remember(layer, call, args, kwargs)
         source = self._source(args[0]) if type(layer) is keras.layers.BatchNormalization and args else None
-        if source is not None and _can_fold(source[1], layer, kwargs):
-            self.folded += 1
-            return _fold(*source[1:], layer)
-        return call(*args, **kwargs)
+        if source is None or not _can_fold(source[1], layer, kwargs):
+            return call(*args, **kwargs)
+        outputs = _fold(*source[1:], layer)
+        self.layers.append(id(source[1]))
+        self.results |= {tensor.name: outputs.name for tensor in (source[0], *_turned_from(args[0]))}
+        return outputs
 
     def _source(self, tensor):
         """What was remembered of a tensor, also where a `Reader` turned its channels and turned them back; or None."""
-        if id(tensor) not in self.convolved and getattr(getattr(tensor, "op", None), "type", "") == "Transpose":
-            turned = tensor.op.inputs[0].op
+        if id(tensor) not in self.convolved and _turned_from(tensor):
+            turned = _turned_from(tensor)[0].op
             origin = turned.inputs[0].name if turned.type == "Transpose" else None
             return next((row for row in self.convolved.values() if row[0].name == origin), None)
         return self.convolved.get(id(tensor))
@@ -285,6 +288,11 @@ class Folder:
             # The outputs are kept with their id, so that no other tensor can get the id.
             self.convolved[id(outputs)] = (outputs, layer, call, args, kwargs)
         return outputs
+
+
+def _turned_from(tensor):
+    """The tensor whose axes were turned to make this one, in a list; an empty list where it is no such tensor."""
+    return list(tensor.op.inputs[:1]) if getattr(getattr(tensor, "op", None), "type", "") == "Transpose" else []
 
 
 def _scale_last_axis(kernel, scale):
