@@ -831,7 +831,7 @@ class Network:
         """
         self._check_state(state)
         with self.exclusive():
-            before = self.state(state)
+            before = snapshot.values({name: self.variables[name] for name in state})
             self._swapping.append(threading.get_ident())
             try:
                 self._assign(state)
@@ -885,12 +885,15 @@ class Network:
     def intact(self):
         """On leaving, raise RuntimeError if any weight differs from what it was on entering.
 
-        It takes one hash before and one after.
+        Values are held by reference. Only those that lie elsewhere by then are compared.
         """
-        before = self.fingerprint()
-        yield before
-        if self.fingerprint() != before:
-            raise RuntimeError(f"The weights of {self.name} are not what they were: a change was not undone.")
+        before = snapshot.values(self.variables)
+        yield
+        changed = [name for name, value in before.items() if snapshot.differs(self.variables[name], value)]
+        if changed:
+            raise RuntimeError(
+                f"The weights of {self.name} are not what they were: a change of {changed[0]!r} was not undone."
+            )
 
     def adopt(self, state):
         """Make these the network's own weights, for good.

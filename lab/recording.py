@@ -25,11 +25,14 @@ class Recording:
         self.can_replay = not self.definition.library.function and not any(map(_is_bound, self.definition.node))
 
     def fits(self, inputs, wiring):
-        """Whether the operations can be added for these inputs of this wiring: bool.
+        """Whether the operations can be added for these inputs of this wiring.
 
         Args:
             inputs: structure of graph tensors.
             wiring: as of the recording.
+
+        Returns:
+            bool.
         """
         leaves = tf.nest.flatten(inputs)
         return (

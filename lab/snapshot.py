@@ -55,7 +55,7 @@ def take(network, variables):
         `Snapshot`.
     """
     every_variable = variables | _training_variables(network.model)
-    values = {name: (variable, _value(variable)) for name, variable in every_variable.items()}
+    before = {name: (variable, _value(variable)) for name, variable in every_variable.items()}
     attributes = {
         (path, name): (layer, layer.__dict__.get(name, _ABSENT))
         for path, layer in network.tree.items()
@@ -68,7 +68,7 @@ def take(network, variables):
         name: variable.trainable for name, variable in every_variable.items() if isinstance(variable, keras.Variable)
     }
     return Snapshot(
-        values, attributes, trainable, frozenset(network.compiled), _transient_names(network.tree, every_variable)
+        before, attributes, trainable, frozenset(network.compiled), _transient_names(network.tree, every_variable)
     )
 
 
@@ -137,11 +137,36 @@ def _rewire(owner, name, before):
 
 
 def _put_back(variable, before):
-    now = _value(variable)
-    if _address(now) == _address(before) or _same(now, before):
+    if not differs(variable, before):
         return False
     getattr(variable, "_value", variable).assign(before, read_value=False)
     return True
+
+
+def values(variables):
+    """What variables hold, by reference: dict of name to tensor.
+
+    Args:
+        variables: dict of name to variable.
+
+    Returns:
+        dict of name to tensor.
+    """
+    return {name: _value(variable) for name, variable in variables.items()}
+
+
+def differs(variable, before):
+    """Whether a variable holds other bytes than before.
+
+    Args:
+        variable: a Keras or TensorFlow variable.
+        before: tensor, what it held, as of `values`.
+
+    Returns:
+        bool.
+    """
+    now = _value(variable)
+    return _address(now) != _address(before) and not _same(now, before)
 
 
 def held_variables(layers):

@@ -398,6 +398,6 @@ def _block_name(path):
 
 
 def _relative_change(before, after):
-    size = float(np.linalg.norm(before.astype("float64")))
-    change = float(np.linalg.norm(after.astype("float64") - before.astype("float64")))
+    before, after = before.astype("float64"), after.astype("float64")
+    size, change = (float(np.sqrt(np.square(values).sum())) for values in (before, after - before))
     return change / size if size else (0.0 if change == 0 else float("inf"))
