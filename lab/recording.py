@@ -21,7 +21,7 @@ class Recording:
         self.captures = list(graph.captures)
         self.inputs = graph.inputs[: len(graph.inputs) - len(self.captures)]
         self.structure = tf.nest.map_structure(lambda part: part.name if _belongs(part, graph) else None, tensors)
-        self.definition = graph.as_graph_def()
+        self.definition = _without(graph.as_graph_def(), [tensor.op.name for tensor in graph.inputs])
         self.can_replay = not self.definition.library.function and not any(map(_is_bound, self.definition.node))
 
     def fits(self, inputs, wiring):
@@ -58,6 +58,14 @@ class Recording:
         added = tf.graph_util.import_graph_def(self.definition, input_map=sources, return_elements=names, name="")
         by_name = {**sources, **dict(zip(names, added))}
         return tf.nest.map_structure(by_name.get, self.structure)
+
+
+def _without(definition, names):
+    """A graph's definition without some of its nodes, what is mapped in their place: XLA knows no placeholders."""
+    kept = [node for node in definition.node if node.name not in names]
+    del definition.node[:]
+    definition.node.extend(kept)
+    return definition
 
 
 def _belongs(part, graph):

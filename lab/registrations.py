@@ -54,12 +54,27 @@ def read_registrations(registry, modules):
     Returns:
         list of `Registration`.
     """
+    trees, ordered = _parse(modules)
+    functions = [node for module in ordered for node in trees[module].body if isinstance(node, ast.FunctionDef)]
+    return [_registration(node, tags) for node in functions if (tags := _tags(node, registry)) is not None]
+
+
+def in_order(modules):
+    """Modules in the order in which they end when they are imported one after another: list of str.
+
+    Args:
+        modules: list of str.
+    """
+    return list(_parse(modules)[1])
+
+
+def _parse(modules):
+    """The syntax tree of every module, and the modules in the order in which their imports end: two dicts."""
     trees = {module: ast.parse(_file(module).read_text(encoding="utf-8")) for module in modules}
     ordered = {}
     for module in modules:
         _visit(module, trees, ordered)
-    functions = [node for module in ordered for node in trees[module].body if isinstance(node, ast.FunctionDef)]
-    return [_registration(node, tags) for node in functions if (tags := _tags(node, registry)) is not None]
+    return trees, ordered
 
 
 def _file(module):

@@ -1,7 +1,9 @@
 """Registry: functions that are found by their own name."""
 
 import difflib
+import importlib
 import inspect
+import threading
 
 from lab.refusal import Refused
 
@@ -24,14 +26,20 @@ def nearest(name, choices):
 class Registry:
     """Functions of one kind (`noun`), each under its own `__name__`, with their tags.
 
+    Args:
+        noun: str, what the functions are.
+        modules: `() -> names of modules` that register some, imported when the first function is looked up; None: whoever
+            makes the registry imports them.
+
     Raises:
         Refused: for an unknown name, with the nearest valid ones.
     """
 
-    def __init__(self, noun):
+    def __init__(self, noun, modules=None):
         self.noun = noun
-        self._functions = {}
+        self._registered = {}
         self._tags = {}
+        self._modules, self._importing = modules, threading.RLock()
 
     def register(self, function=None, **tags):
         """Decorator that adds a function under its own name, with optional tags.
@@ -51,11 +59,28 @@ class Registry:
         if function is None:
             return lambda waiting: self.register(waiting, **tags)
         name = ".".join([*([tags["library"]] if "library" in tags else []), tags.get("name") or function.__name__])
-        if name in self._functions:
+        if name in self._registered:
             raise Refused(f"Each {self.noun} has a name of its own. Received: {name!r} twice.")
-        self._functions[name] = function
+        self._registered[name] = function
         self._tags[name] = tags
         return function
+
+    @property
+    def _functions(self):
+        """The functions by name, in the order of their modules."""
+        with self._importing:
+            if self._modules is not None:
+                modules, self._modules = list(self._modules()), None
+                self._import(modules)
+        return self._registered
+
+    def _import(self, modules):
+        for module in modules:
+            importlib.import_module(module)
+        places = {module: place for place, module in enumerate(modules)}
+        # One that was imported before, by its own name, may have come first.
+        in_order = sorted(self._registered.items(), key=lambda item: places.get(item[1].__module__, len(modules)))
+        self._registered = dict(in_order)
 
     def get(self, name):
         """The function of that name; a callable is returned as it is."""

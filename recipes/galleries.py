@@ -7,7 +7,6 @@ from types import SimpleNamespace
 
 import numpy as np
 from PIL import Image
-from sklearn.cluster import AgglomerativeClustering
 
 from lab.images import to_viewable
 from lab.objectives import goal
@@ -301,6 +300,8 @@ def _mode_counts(pictures, facets):
     Returns:
         list of int, or of None for a single unit or facet.
     """
+    from sklearn.cluster import AgglomerativeClustering
+
     units = len(pictures.images) // facets
     if facets == 1 or units == 1:
         return [None] * units

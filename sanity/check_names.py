@@ -3,11 +3,16 @@
 import functools
 
 from lab.refusal import Refused
-from lab.registrations import modules_in, read_registrations
+from lab.registrations import in_order, modules_in, read_registrations
 from lab.registry import nearest
 
 # What a check may judge: maps of methods, pictures of units, attention of the network, its concepts, or the data.
 CLAIMS = ("maps", "pictures", "attention", "concepts", "data")
+
+
+def check_modules():
+    """The modules that hold a check and its rule: list of str, each after those of them that it imports."""
+    return in_order(modules_in("sanity.checks"))
 
 
 @functools.cache

@@ -8,7 +8,6 @@ import hashlib
 from dataclasses import dataclass, replace
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold
 
 from lab.refusal import Refused
 from sanity.randomization import STATISTICS_IMAGES, draw, reestimate_batchnorm
@@ -181,6 +180,8 @@ def hold_out(labels, groups, seed):
     Raises:
         Refused: for fewer than two classes, and for a class of too few sources.
     """
+    from sklearn.model_selection import StratifiedGroupKFold
+
     sources = {group: number for number, group in enumerate(dict.fromkeys(groups))}
     numbers = np.array([sources[group] for group in groups])
     counts = {label: len(np.unique(numbers[labels == label])) for label in np.unique(labels)}

@@ -6,7 +6,6 @@ off_manifold(network, method=...) -> OffManifold
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.ensemble import RandomForestClassifier
 
 from lab.attribution import explainers
 from lab.attribution.calls import attribute, needed_capability, resolve_options
@@ -183,6 +182,8 @@ class _Notes:
 
 def _taken_for_perturbed(pairs, place, seed):
     """Which rows of one part a forest that learned from the others takes for perturbed ones: bool of real rows, and of perturbed ones."""
+    from sklearn.ensemble import RandomForestClassifier
+
     learned = [rows for turn, pair in enumerate(pairs) if turn != place for rows in pair]
     labels = np.concatenate([np.full(len(rows), turn % 2) for turn, rows in enumerate(learned)])
     forest = RandomForestClassifier(50, min_samples_leaf=3, class_weight="balanced", random_state=seed % (1 << 32))

@@ -8,9 +8,10 @@ import re
 from dataclasses import dataclass, field
 
 from lab.registry import Registry
+from sanity.check_names import check_modules
 from sanity.statistics import Interval, finite_mean, units_needed
 
-rules = Registry("rule")
+rules = Registry("rule", check_modules)
 MEASURE, SIGNED = "joint_abs_spearman", "signed_spearman"
 MAPS = f"{MEASURE}: Spearman of |map|, channels pooled by L2, pixels where both maps are non-zero; no resize"
 OUTCOMES = ("PASS", "FAIL", "INCONCLUSIVE", "INVALID")

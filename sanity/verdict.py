@@ -8,7 +8,6 @@ Each rule stands beside its check. The margins stand in `sanity.ruling`, and now
 import html
 from dataclasses import asdict, dataclass, replace
 
-import sanity.checks  # noqa: F401  (registering)
 from lab.kinds import KINDS
 from lab.refusal import Refused
 from sanity.ruling import Margins, Ruling, rules

@@ -1,7 +1,6 @@
 """CAMs by principal components of a layer's positions: the class counts by the gradient, or not at all."""
 
 import numpy as np
-from sklearn.decomposition import KernelPCA
 
 from lab import routines
 from lab.attribution import explainers, rules
@@ -91,6 +90,8 @@ def _first_component(values):
 
 
 def _kernel_component(values, kernel, gamma):
+    from sklearn.decomposition import KernelPCA
+
     flat = values.reshape(-1, values.shape[-1]).astype("float64")
     # A fixed start and the dense solver: the component does not depend on a draw.
     components = KernelPCA(n_components=1, kernel=kernel, gamma=gamma, eigen_solver="dense").fit_transform(flat)

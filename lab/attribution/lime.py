@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 from scipy.spatial.distance import cdist
-from sklearn.linear_model import Ridge
 
 from lab.attribution import explainers
 from lab.attribution.options import check_at_least, positive_integer, whole_seed
@@ -95,6 +94,8 @@ def local_weights(coalitions, scores, kernel_width, ridge):
         float64 [samples, players]; float64 [samples], the share of the weighted variance that is explained, each score predicted
         without itself (leave-one-out, in closed form); 1 where there is no variance.
     """
+    from sklearn.linear_model import Ridge
+
     whole = np.ones((1, coalitions.shape[1]))
     # The empty coalition has no angle, and is as far as can be.
     distances = np.nan_to_num(cdist(coalitions.astype("float64"), whole, "cosine")[:, 0], nan=1.0)

@@ -39,16 +39,14 @@ def collect_audit(families, about, problems, jobs, store):
 
     Args:
         families: dict of family to dict, as in verdicts.json.
-        about: dict, what is known of the rows, or None.
+        about: dict, what is known of the rows.
         problems: list of str, what is wrong with the record.
         jobs: list of `Job` that are done.
         store: `Store` of the run.
 
     Returns:
-        dict; None where nothing was audited.
+        dict.
     """
-    if about is None or not families:
-        return None
     evidence = {
         (job.judged_in, row.method): row
         for job in jobs

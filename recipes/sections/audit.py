@@ -158,9 +158,12 @@ def summarize(jobs, store):
 
 def _show_audit(recipe, jobs, store):
     """The answers to all questions, or None."""
+    about, families = load_about(store), audit_families(store)
+    if about is None or not families:
+        return None
     from recipes.report.audit import collect_audit
 
-    return collect_audit(audit_families(store), load_about(store), load_problems(store), jobs, store)
+    return collect_audit(families, about, load_problems(store), jobs, store)
 
 
 # Command ------------------------------------------------------------------------------------------------------------------

@@ -13,13 +13,10 @@ the table of a recipe that holds a check, where that is not the one of its claim
 an audit that a check answers, and `families` says how many families of tests it has, each with a level of its own; 1 without it.
 """
 
-import importlib
-import pkgutil
-
 from lab.registry import Registry, options
-from sanity.check_names import CLAIMS  # noqa: F401  (a public name)
+from sanity.check_names import CLAIMS, check_modules  # noqa: F401  (CLAIMS is a public name)
 
-checks = Registry("check")
+checks = Registry("check", check_modules)
 
 
 def claim_of(check):
@@ -59,7 +56,3 @@ def prepare_shared(check, subject, seed, settings, once=None):
     }
     prepared = prepare(subject, seed=seed, **arguments)
     return {} if prepared is None else {"prepared": prepared}
-
-
-for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"sanity.checks.{_module.name}")

@@ -1,5 +1,8 @@
 """Registrations: what is read from the source is what the registries hold, in the same order."""
 
+import subprocess
+import sys
+
 import pytest
 
 from lab import method_modules, model_names, models, objectives, registrations, textures
@@ -129,3 +132,26 @@ def test_a_module_comes_after_those_that_it_imports(tmp_path, monkeypatch):
     (tmp_path / "two.py").write_text("import one\n\n\n@things.register\ndef sooner():\n    pass\n")
     monkeypatch.setattr(registrations, "ROOT", tmp_path)
     assert [row.name for row in registrations.read_registrations("things", ["one", "two"])] == ["sooner", "later"]
+
+
+def test_modules_are_imported_when_a_function_is_looked_up_and_keep_their_order(tmp_path, monkeypatch):
+    (tmp_path / "holder_of_things.py").write_text(
+        "from lab.registry import Registry\nthings = Registry('thing', lambda: ['thing_one', 'thing_two'])\n"
+    )
+    for number in ("one", "two"):
+        text = f"from holder_of_things import things\n\n\n@things.register\ndef {number}():\n    return len(things.names())\n"
+        (tmp_path / f"thing_{number}.py").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    from holder_of_things import things
+
+    assert "thing_one" not in sys.modules
+    import thing_two  # noqa: F401
+
+    assert list(things) == ["one", "two"] and things.get("one")() == 2
+    assert "two" in things and things.name(things.get("two")) == "two"
+
+
+def test_explaining_imports_no_check():
+    script = "import sys, recipes.session; print([name for name in sys.modules if name.startswith('sanity.checks.')])"
+    output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert output.strip() == "[]"
