@@ -164,9 +164,9 @@ def _reveal_cancel(operation, outputs, *, places):
     kernel = Kernel(Operation(op, tuple(tensor.name in operation.reached for tensor in op.inputs)))
     change = kernel.x - _follow(operation.twin, places).inputs[kernel.place]
     (up, down), (rising, falling) = halves(change), halves(kernel.weights)
-    start = operation.twin.inputs[place]
-    raised = tf.reshape(kernel.forward(up, rising) + kernel.forward(down, falling), tf.shape(start))
-    lowered = tf.reshape(kernel.forward(up, falling) + kernel.forward(down, rising), tf.shape(start))
+    start, shape = operation.twin.inputs[place], tf.shape(operation.op.inputs[place])
+    raised = tf.reshape(kernel.forward(up, rising) + kernel.forward(down, falling), shape)
+    lowered = tf.reshape(kernel.forward(up, falling) + kernel.forward(down, rising), shape)
     shares = [
         tf.reshape(outputs[0] * ratio, tf.shape(kernel.z))
         for ratio in _ratios(operation, place, start, raised, lowered)
@@ -252,16 +252,26 @@ def _extreme(operation, outputs):
     rise = operation.op.outputs[0] - operation.twin.outputs[0]
     smallest = operation.type in ("Min", "Minimum")
     moved = tf.cast(rise < 0 if smallest else rise > 0, rise.dtype)
-    parts = [(operation.op, outputs[0] * rise * moved), (operation.twin, outputs[0] * rise * (1 - moved))]
+    twin = _of_all_rows(operation)
+    parts = [(operation.op, outputs[0] * rise * moved), (twin, outputs[0] * rise * (1 - moved))]
     shares = [gradient_of(op, [op.inputs[place] for place in places], [contribution]) for op, contribution in parts]
     values = {}
     for place in places:
-        value, reference = _pairs(operation)[place]
+        value, reference = operation.op.inputs[place], twin.inputs[place]
         contribution = shares[0][value.name] + shares[1][reference.name]
         change, size = _difference(value, reference)
         slope = divide_differences(contribution, change, size, tf.zeros_like(change))
         add_to(values, value.name, slope)
     return values
+
+
+def _of_all_rows(operation):
+    """The operation of the reference, with as many rows as the input has."""
+    pairs = _pairs(operation)
+    if all(value.shape == reference.shape for value, reference in pairs):
+        return operation.twin
+    rows = [tf.broadcast_to(pair[1], tf.shape(pair[0])) if pair[0].dtype.is_floating else pair[1] for pair in pairs]
+    return apply(operation.twin, rows)[0].op
 
 
 def _batch_norm(operation, outputs):

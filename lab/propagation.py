@@ -134,13 +134,49 @@ def pair_operations(operations, others):
     Raises:
         Refused: where they are not the same operations, as of a model that keeps tensors between its calls.
     """
-    # A constant is made once in a graph, when it is first used.
-    operations, others = ([op for op in side if op.inputs] for side in (operations, others))
-    if [op.type for op in operations] != [op.type for op in others]:
+    operations, others = _with_inputs(operations), _with_inputs(others)
+    if not _are_alike(operations, others):
         raise Refused(
             "A reference goes the same way through a network as an input. Received: a network that does something else in its second call. Use integrated_gradients."
         )
     return {op.name: other for op, other in zip(operations, others)}
+
+
+def _with_inputs(operations):
+    # A constant is made once in a graph, when it is first used.
+    return [op for op in operations if op.inputs]
+
+
+def _are_alike(operations, others):
+    return [op.type for op in operations] == [op.type for op in others]
+
+
+def stands_for_all(operations, others):
+    """Whether what one row gives broadcasts against what all rows give, since no operation joins rows with another axis.
+
+    Args:
+        operations: list of graph operations, of any number of rows.
+        others: list of graph operations, made by the same calls for one row.
+
+    Returns:
+        bool; False where it cannot be told.
+    """
+    operations, others = _with_inputs(operations), _with_inputs(others)
+    return _are_alike(operations, others) and all(
+        _broadcasts(tensor.shape, other.shape)
+        for op, twin in zip(operations, others)
+        for tensor, other in zip(op.outputs, twin.outputs)
+        if tensor.dtype.is_floating
+    )
+
+
+def _broadcasts(shape, one):
+    """Whether a shape is another whose free axis has length 1: bool."""
+    if shape.rank is None or shape.rank != one.rank:
+        return False
+    return all(
+        other is not None and (side == other or (side is None and other == 1)) for side, other in zip(shape, one)
+    )
 
 
 def reached_names(operations, sources, owners, choices=False):

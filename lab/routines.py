@@ -12,9 +12,9 @@ from lab.activation_rules import ruled_gradient
 from lab.environment import keras, tf
 from lab.host import HostModel, raise_fault
 from lab.objectives import CLASSES
-from lab.propagation import Owners, pair_operations, propagate
+from lab.propagation import Owners, pair_operations, propagate, stands_for_all
 from lab.refusal import Refused
-from lab.scoring import KnownOutputs, is_class_score, mean_over_positions, score
+from lab.scoring import KnownOutputs, is_class_score, is_linear_score, mean_over_positions, score
 
 
 def scores(network, inputs, objective, *, computed=None):
@@ -272,7 +272,8 @@ def gradient(network, inputs, objective, *, rule=None):
 def difference_multipliers(network, inputs, references, objective, rule_of):
     """Multipliers of the inputs' differences from references, by a rule for each operation.
 
-    The network is traced on the inputs and on the references, and each operation stands beside the one that does the same.
+    The network is traced on the inputs and on the references, and each operation stands beside the one that does the same. Where
+    all rows have one reference, it is computed once.
 
     Args:
         network: a `Network`.
@@ -288,14 +289,17 @@ def difference_multipliers(network, inputs, references, objective, rule_of):
         Refused: for an operation without a rule, and where no input reaches the score.
     """
 
-    def body(batched, weights):
-        inputs, references, numbers = batched
+    def body(batched, shared):
+        (inputs, numbers, of_rows), (weights, of_all) = batched, shared
 
-        def trace_scores(values):
+        def trace_scores(values, numbers):
             return trace_operations(network, objective, weights, values, numbers)
 
-        (scores, operations, owners), (_, others, _) = trace_scores(inputs), trace_scores(references)
-        twins = pair_operations(operations, others)
+        scores, operations, owners = trace_scores(inputs, numbers)
+        others = trace_scores(of_all, _take_first(numbers))[1] if is_shared else []
+        if is_shared and not stands_for_all(operations, others):
+            of_rows, others = tf.nest.map_structure(lambda leaf: tf.repeat(leaf, tf.size(scores), 0), of_all), []
+        twins = pair_operations(operations, others or trace_scores(of_rows, numbers)[1])
         leaves = tf.nest.flatten(inputs)
         sources = [leaf for leaf in leaves if leaf.dtype.is_floating]
         seeds = {scores.name: tf.ones_like(scores)}
@@ -304,9 +308,20 @@ def difference_multipliers(network, inputs, references, objective, rule_of):
 
     refuse_integers(network)
     (arrays, numbers), weights = prepare(network, inputs, objective)
-    key = ("differences", objective.structure, rule_of)
+    is_shared = is_linear_score(objective) and _has_equal_rows(references)
+    key = ("differences", objective.structure, rule_of, is_shared)
+    batched = (arrays, numbers, () if is_shared else references)
+    shared = (weights, _take_first(references) if is_shared else ())
     # Of both passes the activations are kept, and multipliers beside them: four times the memory of a gradient.
-    return run(network, key, body, (arrays, references, numbers), weights, most=chunks.size(network, 4))
+    return run(network, key, body, batched, shared, most=chunks.size(network, 4))
+
+
+def _take_first(structure):
+    return tf.nest.map_structure(lambda array: array[:1], structure)
+
+
+def _has_equal_rows(structure):
+    return all((leaf == leaf[:1]).all() for leaf in tf.nest.flatten(structure))
 
 
 def trace_operations(network, objective, weights, inputs, numbers, *, reads=(), exempt=frozenset()):

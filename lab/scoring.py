@@ -57,6 +57,11 @@ def is_class_score(objective):
     return len(objective.terms) == 1 and all(weight == 1 and term.kind in CLASSES for weight, term in objective.terms)
 
 
+def is_linear_score(objective):
+    """Whether every term of an objective takes or averages numbers of an activation and nothing else: bool."""
+    return all(term.kind in _LINEAR for _, term in objective.terms)
+
+
 def _read(activation, linear):
     if linear:
         activation, _ = preactivation(activation)
@@ -165,6 +170,7 @@ def _cosine(activation, vector):
     return tf.reduce_sum(tf.math.l2_normalize(mean, 1, 1e-24) * tf.math.l2_normalize(vector, 1, 1e-24), axis=1)
 
 
+_LINEAR = {"logit", "class_score", "region", "token", "channel", "neuron", "weighted", "group"}
 _KINDS = {
     "logit": _logit,
     "class_score": _class_score,

@@ -100,6 +100,31 @@ def test_many_references_are_the_mean_over_each(kinds):
     assert np.allclose(explainers.get("deep_shap")(network, inputs, FIRST, references=bases), mean, atol=1e-6)
 
 
+@pytest.mark.parametrize("rule", ["rescale", "reveal_cancel"])
+@pytest.mark.parametrize("name", KINDS)
+def test_a_reference_of_all_rows_is_computed_once_and_says_the_same(kinds, name, rule):
+    network = kinds[name]
+    inputs, classes = drawn(network, rows=3), lab.logit([0, 2, 1])
+    base = drawn(network, rows=1, seed=5)[0]
+    # The last row has another reference, so that each row has one of its own.
+    by_row = np.stack([base, base, 2 * base])
+    shared = explainers.get("deeplift")(network, inputs, classes, baseline=base, rule=rule)
+    apart = explainers.get("deeplift")(network, inputs, classes, baseline=by_row, rule=rule)
+    np.testing.assert_allclose(shared[:2], apart[:2], rtol=1e-3, atol=1e-5)
+    assert np.abs(shared[2] - apart[2]).max() > 1e-3
+
+
+def test_rows_that_are_joined_with_steps_have_references_of_their_own():
+    keras.utils.set_random_seed(6)
+    steps = keras.Input((4, 5))
+    joined = layers.Lambda(lambda values: tf.reshape(tf.nn.relu(tf.reshape(values, [-1, 5]) - 0.2), [-1, 20]))(steps)
+    network = lab.load(keras.Model(steps, layers.Dense(3)(joined)))
+    inputs, base = drawn(network, rows=3), drawn(network, rows=1, seed=5)[0]
+    maps = explainers.get("deeplift")(network, inputs, FIRST, baseline=base)
+    rise = routines.scores(network, inputs, FIRST) - routines.scores(network, base[None], FIRST)
+    np.testing.assert_allclose(sums(maps), rise, rtol=1e-3, atol=1e-5)
+
+
 def test_rescale_is_its_slow_formula():
     network = dense_network()
     inputs, base = drawn(network), drawn(network, seed=1)
