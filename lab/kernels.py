@@ -27,9 +27,10 @@ class Kernel:
 
     Args:
         operation: `lab.propagation.Operation`.
+        names: set of str, the operations of the forward pass, where it matters whether relevance below zero can arrive.
     """
 
-    def __init__(self, operation):
+    def __init__(self, operation, names=frozenset()):
         self.op, self.place = operation.op, operation.depends.index(True)
         self.x, self.z = self.op.inputs[self.place], self.op.outputs[0]
         # Of a transposed convolution the first input says the shape.
@@ -41,6 +42,8 @@ class Kernel:
         self.bias, layout = _bias_of(self.z, self.z.shape[1 if self.channels_first else -1])
         # Keras adds a bias along the last axis where that is as long as there are channels, whatever the layout.
         self.bias_first = self.channels_first if layout is None else layout.startswith(b"NC")
+        # Whether a ReLU alone reads z + b, so that no relevance arrives where that is below zero.
+        self.is_rectified = _is_rectified(self.z, self.bias is not None, operation.reached, names)
 
     def forward(self, x, weights):
         """The operation of other inputs and weights.
@@ -83,6 +86,21 @@ class Kernel:
             return values
         # With all axes, since TensorFlow's optimizer of layouts turns no shorter shape.
         return values + (tf.reshape(bias, [1, -1, *[1] * (len(values.shape) - 2)]) if self.bias_first else bias)
+
+
+def _is_rectified(tensor, has_bias, reached, names):
+    """Whether a ReLU alone reads a tensor, after its bias where it has one: bool."""
+    shifts = 0
+    while True:
+        readers = [op for op in tensor.consumers() if op.name in names]
+        if len(readers) != 1 or sum(value.name in reached for value in readers[0].inputs) != 1:
+            return False
+        if readers[0].type in ("Relu", "Relu6"):
+            return shifts == has_bias
+        if readers[0].type not in _SHAPES | {"BiasAdd", "AddV2", "Add"}:
+            return False
+        shifts += readers[0].type not in _SHAPES
+        tensor = readers[0].outputs[0]
 
 
 def _bias_of(tensor, channels):

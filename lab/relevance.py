@@ -141,6 +141,7 @@ class _Backward:
         self.weights, (self.inputs, self.bounds, self.numbers) = weights, batched
         traced = self._trace(self.inputs, reads=reads, exempt=exempt)
         self.scores, self.operations, self.owners, self.read = traced if reads else (*traced, {})
+        self.names = {op.name for op in self.operations}
         self.leaves = [leaf for leaf in tf.nest.flatten(self.inputs) if leaf.dtype.is_floating]
         self.first = self._first_kernels() if self.composite.first else {}
         self.kernels, self.at_first, self.weighted = {}, {}, set()
@@ -217,7 +218,7 @@ class _Backward:
         self.weighted.add(operation.owner)
         # Once, since a bias is found by what reads the kernel's output, and rules read it too.
         if operation.op.name not in self.kernels:
-            self.kernels[operation.op.name] = Kernel(operation)
+            self.kernels[operation.op.name] = Kernel(operation, self.names)
         return self._weighted
 
     def _weighted(self, operation, outputs):

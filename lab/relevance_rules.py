@@ -136,6 +136,8 @@ def _gamma(kernel, rule, outputs):
     rising, falling = (kernel.weights + rule.value * half for half in halves(kernel.weights))
     biases = [None if half is None else bias + rule.value * half for half in halves(bias)]
     values = _signed(kernel, relevance * above, rising, falling, biases[0])
+    if kernel.is_rectified:
+        return values
     return values + _signed(kernel, relevance * (1 - above), falling, rising, biases[1])
 
 

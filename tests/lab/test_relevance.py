@@ -14,6 +14,7 @@ from lab import routines
 from lab.attribution import explainers
 from lab.composites import COMPOSITES, Composite
 from lab.environment import tf
+from lab.kernels import Kernel
 from lab.propagation import bottlenecks
 from lab.refusal import Refused
 from lab.relevance import conservation, relevance
@@ -370,6 +371,25 @@ def test_each_rule_is_its_slow_formula(name):
     maps = relevance(network, inputs, FIRST, composite, bounds=bounds)
     expected = slow(inputs.astype("float64"), [np.float64(row) for row in network.model.get_weights()], share)
     assert np.linalg.norm(maps - expected) < 1e-3 * np.linalg.norm(expected)
+
+
+def test_what_a_relu_cuts_off_is_left_out_and_nothing_changes(kinds, monkeypatch):
+    network, forward = kinds["convolutional"], Kernel.forward
+    calls, inputs = [], drawn(network)
+
+    def counted(kernel, *arguments):
+        calls.append(kernel.op.name)
+        return forward(kernel, *arguments)
+
+    monkeypatch.setattr(Kernel, "forward", counted)
+    shorter = relevance(network, inputs, FIRST, Composite(Rule("gamma"), Rule("gamma")))
+    count = len(calls)
+    monkeypatch.setattr("lab.kernels._is_rectified", lambda *arguments: False)
+    network.compiled.clear()
+    longer = relevance(network, inputs, FIRST, Composite(Rule("gamma"), Rule("gamma")))
+    # One convolution of four is read by a ReLU alone: a sum and its transpose, for inputs of either sign.
+    assert len(calls) - count - count >= 4
+    np.testing.assert_array_equal(shorter, longer)
 
 
 def test_without_biases_epsilon_is_gradient_times_input():
