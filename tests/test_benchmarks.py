@@ -4,13 +4,16 @@ import dataclasses
 import json
 import pathlib
 import re
+import subprocess
+import sys
+import time
 
 import click.testing
 import pytest
 
 from tests.bench import __main__ as command
 from tests.bench import clock, counted, page, table
-from tests.bench.load import free_cores
+from tests.bench.load import Load, free_cores
 from tests.bench.registered import MODULES, benchmarks
 from tests.bench.table import COLUMNS, Figure, Result, Row
 
@@ -60,7 +63,19 @@ def test_every_area_has_a_row_beside_a_peer_or_a_bare_pass():
 
 
 def test_every_module_measures_or_is_listed_as_one_that_counts():
-    known = {"__init__", "__main__", "clock", "counted", "gradients", "load", "page", "peak", "registered", "table"}
+    known = {
+        "__init__",
+        "__main__",
+        "clock",
+        "counted",
+        "gradients",
+        "load",
+        "page",
+        "peak",
+        "registered",
+        "shares",
+        "table",
+    }
     modules = {path.stem for path in pathlib.Path(page.__file__).parent.glob("*.py")}
     assert modules - known == set(MODULES) | set(counted.COUNTED)
     assert not set(MODULES) & set(counted.COUNTED)
@@ -107,6 +122,19 @@ def test_cores_that_are_free():
     assert free_cores(2, wall=10, busy=20, by_itself=5) == 0.5
     assert free_cores(2, wall=10, busy=4, by_itself=4.02) == 2
     assert free_cores(2, wall=10, busy=30, by_itself=0) == 0
+
+
+def test_the_work_of_children_is_no_load():
+    psutil = pytest.importorskip("psutil")
+    burn = "import time\nwhile time.process_time() < 0.5: pass"
+    orphan = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {burn!r}])"
+    with Load() as load:
+        subprocess.run([sys.executable, "-c", burn if sys.platform != "linux" else orphan], check=True)
+        # An orphan has become a child, and ends.
+        while any(child.status() != psutil.STATUS_ZOMBIE for child in psutil.Process().children()):
+            time.sleep(0.02)
+    work = [after - before for before, after in zip(load._before, load._after)]
+    assert work[2] >= 0.5 and 0 <= load.free <= load.cores
 
 
 def test_rows_that_were_left_out_are_refused(some):

@@ -42,7 +42,8 @@ CONCEPTS = (
 def concept_vectors(network, repeats):
     """Concepts: passes of 16 photographs, and the vectors of one study in sets of 24 inputs and 192 channels."""
     inputs, objective = photographs(network, BATCH), lab.logit(3)
-    data = open_data(inputs)
+    # Images of the network's size, so that nothing is resized.
+    data = open_data(np.round(network.deprocess(inputs)).clip(0, 255).astype("uint8"))
     sets = np.random.default_rng(0).normal(size=(SETS, 2, INPUTS, CHANNELS))
     labels = np.repeat([1, 0], INPUTS)
     tasks = {

@@ -11,6 +11,7 @@ from tests.bench.table import Figure, Row, benchmarks
 
 BATCH, SIDE, PATCH, WIDTH, HEADS, LAYERS = 4, 224, 16, 384, 6, 12
 READ = "all heads of all layers"
+# Methods come after the first row.
 ROWS = (
     Row(READ, FORWARD, 1.3),
     Row("attention_rollout", FORWARD),
@@ -41,7 +42,7 @@ def attention(network, repeats):
     images = np.random.default_rng(0).uniform(-1, 1, (BATCH, SIDE, SIDE, 3)).astype("float32")
     tasks = {FORWARD: bare_forward(network, images), BARE: bare(network, images)}
     tasks[READ] = lambda: _read_heads(network, images)
-    for name in ("attention_rollout", "chefer", "legrad"):
+    for name in (row.measured for row in ROWS[1:]):
         method = lab.explainers.get(name)
         tasks[name] = lambda method=method: method(network, images, objective)
     seconds = clock.interleaved(tasks, repeats)

@@ -5,24 +5,33 @@ with Load() as load:
 load.free       a float, of `load.cores`
 """
 
+import ctypes
+import os
+import sys
 import time
 
 # The share of a machine's cores below which what was measured does not count.
 ENOUGH = 0.9
+# Of Linux's prctl: orphans below this process become its children.
+SUBREAPER = 36
 
 
 class Load:
     """How many cores were free between the beginning and the end of a block.
 
-    What this process did, and what its children did that have ended, is no load.
+    What this process did, and what its children did that have ended, is no load. Workers of Ray outlive their parent, and are
+    adopted where the system can.
     """
 
     def __enter__(self):
+        _adopt_orphans(True)
         self._before = _moment()
         return self
 
     def __exit__(self, *_):
+        _wait_for_ended()
         self._after = _moment()
+        _adopt_orphans(False)
 
     @property
     def cores(self):
@@ -52,6 +61,20 @@ def free_cores(cores, wall, busy, by_itself):
     """
     # Both are counted in ticks of 10 ms, so that the difference may be a little below zero.
     return min(cores, max(0.0, cores - max(0.0, busy - by_itself) / wall))
+
+
+def _adopt_orphans(whether):
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(SUBREAPER, int(whether), 0, 0, 0)
+
+
+def _wait_for_ended():
+    """Wait for all children that have ended, without which their work is not counted."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return
 
 
 def _moment():

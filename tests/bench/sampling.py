@@ -57,7 +57,7 @@ def sampling(network, repeats):
     by_name=True,
 )
 def sampling_networks(network, repeats):
-    """The same on other networks: two photographs, random weights."""
+    """Methods that average gradients, other networks: two photographs, random weights."""
     figures = {}
     for name, make in NETWORKS.items():
         keras.utils.set_random_seed(0)
