@@ -1,4 +1,8 @@
-"""Beside Xplique, which needs TensorFlow 2.20 or older: run in an environment of its own, as users call it."""
+"""Beside Xplique, which needs TensorFlow 2.20 or older, in an environment of its own.
+
+pip install -e . psutil xplique 'tensorflow==2.20.*'
+python -m tests.bench xplique_maps xplique_masks xplique_pictures
+"""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Cascades: maps while the weights of a network are replaced layer by layer, beside the same maps without."""
+"""Cascades: checks that replace the weights of a network, beside the maps that they need."""
 
 import time
 
@@ -18,13 +18,38 @@ BESIDE = "the same maps alone"
 SWAPPED = Row(f"maps of {len(METHODS)} methods, {STAGES} stages", BESIDE, 1.15)
 PREPARED = Row("... with drawing weights, their statistics and evidence", BESIDE)
 CHECKED = Row("... with similarities, ceilings and nulls", BESIDE)
+UNTRAINED, PASSES = 3, 6
+WEIGHTS = Row(f"parameters, {UNTRAINED} untrained networks, gradient and Grad-CAM", f"{PASSES} maps by each", 2.5)
+
+
+def eight_photographs(network):
+    """Eight photographs with eight classes: `Subject`."""
+    return Subject(network, photographs(network), lab.logit(list(range(8))), tuple("abcdefgh"))
+
+
+@benchmarks.register(rows=(WEIGHTS,), repeats=3)
+def checks_of_weights(network, repeats):
+    """Checks of weights: eight photographs, with drawing the untrained networks once for both methods."""
+    subject = eight_photographs(network)
+    methods = [explainers.get(name) for name in ("gradient", "gradcam")]
+
+    def check():
+        prepared = prepare(subject, seed=0, seeds=UNTRAINED)
+        for method in methods:
+            checks.get("parameters")(method, subject, seed=0, seeds=UNTRAINED, prepared=prepared)
+
+    def explain():
+        return [method(network, subject.inputs, subject.objective) for method in methods for _ in range(PASSES)]
+
+    seconds = clock.interleaved({"check": check, "maps": explain}, repeats)
+    return {WEIGHTS.name: Figure(seconds["check"] / seconds["maps"], f"{seconds['check']:.1f} s")}
 
 
 @benchmarks.register(rows=(SWAPPED, PREPARED, CHECKED), repeats=7, by_name=True)
 def cascade(network, repeats):
     """A cascade of random weights: layer by layer on eight photographs, for gradient, gradient x input and Grad-CAM."""
-    inputs = photographs(network)
-    subject = Subject(network, inputs, lab.logit(list(range(8))), tuple("abcdefgh"))
+    subject = eight_photographs(network)
+    inputs = subject.inputs
     methods = [explainers.get(name) for name in METHODS]
 
     def explain():

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 
+from lab.environment import keras
 from recipes.engines.local import Local
 from recipes.engines.waiting import Waiting
 from recipes.job import Job
@@ -17,7 +18,6 @@ from recipes.runs import waiting_jobs
 from recipes.section import Section
 from recipes.sections import sections
 from recipes.store import Store
-from tests import networks
 from tests.bench.table import Figure, Row, benchmarks
 from tests.processes import start_run
 
@@ -108,12 +108,20 @@ def overhead_of_engines():
     engines = {name: words for name, (words, _) in ONE_WORKER.items() if name == "local" or not MORE[name].missing}
     with tempfile.TemporaryDirectory() as root:
         model = pathlib.Path(root) / "small.keras"
-        networks.flat(head="softmax").save(model)
+        small_network().save(model)
         recipe = pathlib.Path(root) / "units.toml"
         recipe.write_text(UNITS.format(model=model))
         medians = {name: _median_of_run(recipe, root, name, words) for name, words in engines.items()}
     more = {name: 1e3 * (median - medians["local"]) for name, median in medians.items() if name != "local"}
     return {MORE[name].name: Figure(value / 15, f"{value:.1f} ms") for name, value in more.items()}
+
+
+def small_network():
+    """A network whose pictures cost little: a Keras model."""
+    inputs = keras.Input((16, 16, 3))
+    x = keras.layers.Conv2D(8, 3, activation="relu")(inputs)
+    x = keras.layers.Dense(5, name="last")(keras.layers.GlobalAveragePooling2D()(x))
+    return keras.Model(inputs, keras.layers.Activation("softmax")(x), name="small")
 
 
 def _median_of_run(recipe, root, engine, words):

@@ -19,7 +19,9 @@ others as they were. `python -m tests.bench --page` only writes the page. What w
 
 A ratio divides the first column by the second; below one, the lab is faster or smaller. Times are medians of runs that take turns, so
 milliseconds differ between machines and ratios hardly do. A ratio does not count where other work left less than {ENOUGH:.0%} of the
-cores free. A bare gradient is one `tf.function` of the unmodified Keras model with TensorFlow's own gradient, 16 images at a time.
+cores free. Rows beside Xplique need an environment of their own (`tests/bench/beside_xplique.py`), whose versions stand below them.
+
+A bare gradient is one `tf.function` of the unmodified Keras model with TensorFlow's own gradient, 16 images at a time.
 """
 
 
