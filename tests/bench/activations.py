@@ -1,6 +1,5 @@
 """Activations: what is learned from a layer (concept vectors, dictionaries, probes), beside bare passes, scikit-learn and Keras."""
 
-import keras
 import numpy as np
 from sklearn.cluster import KMeans
 from sklearn.decomposition import NMF, PCA
@@ -9,7 +8,7 @@ from sklearn.model_selection import PredefinedSplit, cross_val_predict, permutat
 
 import lab
 from lab import concepts
-from lab.environment import tf
+from lab.environment import keras, tf
 from lab.opening import open_data
 from sanity.probes.encoding import EXCHANGES, exchanged_accuracies
 from sanity.probes.label_sets import label_set

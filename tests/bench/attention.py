@@ -1,10 +1,10 @@
 """Attention of a vision transformer: reading all heads beside a plain forward pass, and maps beside a bare gradient."""
 
-import keras
 import numpy as np
 
 import lab
 from lab import routines
+from lab.environment import keras
 from tests.bench import clock
 from tests.bench.gradients import BARE, FORWARD, bare, bare_forward
 from tests.bench.table import Figure, Row, benchmarks

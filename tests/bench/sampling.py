@@ -1,8 +1,7 @@
 """Sampling: methods that average many gradients, a gradient of theirs beside a bare one."""
 
-import keras
-
 import lab
+from lab.environment import keras
 from tests.bench import clock
 from tests.bench.gradients import BARE, BATCH, bare
 from tests.bench.table import Figure, Row, benchmarks
