@@ -123,7 +123,8 @@ setup(
         # Second opinions of captum and zennit on torch originals; a gigabyte or more.
         "opinions": ["captum>=0.6", "zennit>=0.5.1", "torch>=1.13", "efficientnet-lite-pytorch>=0.1.0"],
         "docs": DOCS,
-        "bench": ["psutil>=5.9", *PEERS],
+        # Peers of every area; Xplique, which needs TensorFlow 2.20, is measured in an environment of its own.
+        "bench": ["psutil>=5.9", "fairlearn>=0.13", *PEERS, *SHAP, *RAY],
     },
     entry_points={"console_scripts": ["lab = recipes.cli:main"], "pytest11": ["lab = recipes.plugin"]},
 )

@@ -1,14 +1,23 @@
-"""Attention of a vision transformer: reading all heads beside a plain forward pass, and Chefer beside a bare gradient."""
+"""Attention of a vision transformer: reading all heads beside a plain forward pass, and maps beside a bare gradient."""
 
-import keras
 import numpy as np
 
 import lab
 from lab import routines
-from lab.environment import tf
+from lab.environment import keras
 from tests.bench import clock
+from tests.bench.gradients import BARE, FORWARD, bare, bare_forward
+from tests.bench.table import Figure, Row, benchmarks
 
 BATCH, SIDE, PATCH, WIDTH, HEADS, LAYERS = 4, 224, 16, 384, 6, 12
+READ = "all heads of all layers"
+# Methods come after the first row.
+ROWS = (
+    Row(READ, FORWARD, 1.3),
+    Row("attention_rollout", FORWARD),
+    Row("chefer", BARE, 3.0),
+    Row("legrad", BARE),
+)
 
 
 def transformer():
@@ -26,32 +35,23 @@ def transformer():
     return lab.load(keras.Model(inputs, keras.layers.Dense(1000)(x)), input_range=(-1, 1))
 
 
-def attention(_):
-    """Seconds of a forward pass, of one that reads every head, of a gradient, and of maps, interleaved."""
+@benchmarks.register(rows=ROWS, repeats=5)
+def attention(network, repeats):
+    """Attention: an untrained vision transformer of the size of ViT-S/16, four images at a time."""
     network, objective = transformer(), lab.logit(3)
     images = np.random.default_rng(0).uniform(-1, 1, (BATCH, SIDE, SIDE, 3)).astype("float32")
-    tasks = {"forward": _bare(network, images, False), "gradient": _bare(network, images, True)}
-    tasks["heads"] = lambda: _read_heads(network, images)
-    for name in ("attention_rollout", "chefer", "legrad"):
+    tasks = {FORWARD: bare_forward(network, images), BARE: bare(network, images)}
+    tasks[READ] = lambda: _read_heads(network, images)
+    for name in (row.measured for row in ROWS[1:]):
         method = lab.explainers.get(name)
         tasks[name] = lambda method=method: method(network, images, objective)
-    seconds = clock.interleaved(tasks, 5)
-    note = f"{1e3 * seconds['forward'] / BATCH:.0f} ms an image"
-    clock.row("all heads / plain forward pass", seconds["heads"] / seconds["forward"], 1.3, note)
-    clock.row("attention_rollout / plain forward pass", seconds["attention_rollout"] / seconds["forward"], None)
-    clock.row("chefer / bare gradient", seconds["chefer"] / seconds["gradient"], 3)
-    clock.row("legrad / bare gradient", seconds["legrad"] / seconds["gradient"], None)
-
-
-def _bare(network, images, slopes):
-    """The bare compiled forward pass of all images, or its gradient: callable."""
-
-    @tf.function(jit_compile=network.jit or None)
-    def compute(inputs):
-        scores = network.model(inputs, training=False)
-        return tf.gradients(scores[:, 3], inputs)[0] if slopes else scores
-
-    return lambda: compute(tf.constant(images)).numpy()
+    seconds = clock.interleaved(tasks, repeats)
+    return {
+        row.name: Figure(
+            seconds[row.measured] / seconds[row.beside], f"{1e3 * seconds[row.measured] / BATCH:.0f} ms an image"
+        )
+        for row in ROWS
+    }
 
 
 def _read_heads(network, images):
@@ -63,6 +63,3 @@ def _read_heads(network, images):
         return [trace.logits(), *trace.activations.values()]
 
     return routines.run(network, ("heads",), body, (images,), ())
-
-
-ALL = (attention,)

@@ -10,17 +10,14 @@ import numpy as np
 from sanity.checks.calibration import calibration
 from sanity.checks.embedding_slices import embedding_slices
 from sanity.checks.slices import slices
-from sanity.statistics import wilson_interval
 from sanity.verdict import judge
 from tests.audit_worlds import failures, measures
-
-HEAD = "| check | world | what | share and 95% interval | runs |\n|---|---|---|---|---|"
+from tests.bench.shares import print_head, print_row, share
 
 
 def row(check, world, what, hits):
     """Print a share."""
-    hits = [bool(hit) for hit in hits]
-    print(f"| {check} | {world} | {what} | {wilson_interval(sum(hits), len(hits))} | {len(hits)} |", flush=True)
+    print_row(check, world, what, share(hits))
 
 
 def alarms(p_of, make, runs):
@@ -92,7 +89,7 @@ def of_probabilities(runs):
 def main(runs=200):
     """Print all rows."""
     np.seterr(all="raise", under="ignore")
-    print(HEAD)
+    print_head("check", "world", "what", "share (95%) of runs")
     for part in (of_tables, of_activations, of_probabilities):
         part(runs)
 

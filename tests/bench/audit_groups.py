@@ -8,9 +8,9 @@ import numpy as np
 from sanity.audit.legitimate import odds_gate
 from sanity.audit.margin import without_sign
 from sanity.audit.swaps import read_swaps
-from sanity.statistics import wilson_interval
 from tests.audit_worlds import groups, measures, proxies
 from tests.audit_worlds.measures import is_above_chance, naive_gaps_p, problem_of, swap_of
+from tests.bench.shares import print_head, print_row, share
 
 DRAWS = 199
 
@@ -25,10 +25,7 @@ def decoded_p(subject, seed):
 
 def row(question, hits):
     """Print a share."""
-    print(
-        f"| {question} | {sum(map(bool, hits))} of {len(hits)} | {wilson_interval(sum(map(bool, hits)), len(hits))} |",
-        flush=True,
-    )
+    print_row(question, share(hits))
 
 
 def is_found(gaps):
@@ -155,7 +152,7 @@ def true_share(use):
 
 def main(runs=200):
     """Print all rows."""
-    print("| world and rule | hits | share and 95% interval |\n|---|---|---|")
+    print_head("world and rule", "share (95%) of runs")
     group_rates(runs)
     proxy_rates(runs)
 

@@ -18,14 +18,14 @@ from sanity.checks.reason_codes import reason_codes
 from sanity.statistics import wilson_interval
 from sanity.verdict import judge
 from tests.audit_worlds import reasons as worlds
+from tests.bench.shares import print_head, print_row, share
 
 RUNS = 60
 
 
 def show(world, what, hits, runs):
     """Print a row: what happened in how many of the runs, with a Wilson interval."""
-    interval = wilson_interval(hits, runs)
-    print(f"| {world} | {what} | {interval.mean:.2f} ({interval.low:.2f}-{interval.high:.2f}) |", flush=True)
+    print_row(world, what, share(np.arange(runs) < hits))
 
 
 def stays(subject, seed, rows=60):
@@ -50,16 +50,14 @@ def twins_that_disagree(runs):
     for columns in (4, 5):
         subjects = [worlds.disagreeing(rows=700, seed=10 * seed, twins=3, columns=columns) for seed in range(runs)]
         hits = [explain_denied(s, seed=0, most_rows=60, references=50).first_stays.mean() for s in subjects]
-        print(
-            f"| 4 networks of {columns} factors, four codes each | share whose first reason stays | {np.mean(hits):.2f} |"
-        )
+        world = f"4 networks of {columns} factors, four codes each"
+        print_row(world, "share whose first reason stays", f"{np.mean(hits):.2f}")
     codes.code_count = count
     for columns in (4, 5):
         subjects = [worlds.disagreeing(rows=700, seed=10 * seed, twins=3, columns=columns) for seed in range(runs)]
         hits = [explain_denied(s, seed=0, most_rows=60, references=50).first_stays.mean() for s in subjects]
-        print(
-            f"| 4 networks of {columns} factors, half as many codes | share whose first reason stays | {np.mean(hits):.2f} |"
-        )
+        world = f"4 networks of {columns} factors, half as many codes"
+        print_row(world, "share whose first reason stays", f"{np.mean(hits):.2f}")
 
 
 def twins_that_agree(runs):
@@ -136,7 +134,7 @@ def changes():
 
 def main(runs=RUNS):
     """Print all rows."""
-    print("| world | counted | share (95%) |\n|---|---|---|")
+    print_head("world", "counted", "share (95%) of runs")
     changes()
     uses(3 * runs)
     roles(runs)

@@ -18,10 +18,11 @@ from sanity.audit.harm import error_rise, estimate_rise
 from sanity.audit.neighbours import neighbour_distances
 from sanity.audit.permutation import min_p
 from sanity.checks.shift import shift
-from sanity.statistics import holm, wilson_interval
+from sanity.statistics import holm
 from sanity.verdict import judge
 from tests.audit_worlds import shifts
 from tests.audit_worlds.measures import eyes_of, naive_shift_p, shift_p
+from tests.bench.shares import print_head, print_row, share
 
 DRAWS = 199
 
@@ -184,13 +185,10 @@ PARTS = {part.__name__: part for part in (nothing, by_days, windows, power, size
 
 def main(runs=100, parts=tuple(PARTS)):
     """Print all rows, or those of some parts."""
-    print("| world and rule | rate | 95% | runs |\n|---|---|---|---|")
+    print_head("world and rule", "share (95%) of runs")
     for name in parts:
         for words, hits in PARTS[name](runs):
-            interval = wilson_interval(int(np.sum(hits)), len(hits))
-            print(
-                f"| {words} | {interval.mean:.3f} | {interval.low:.3f}-{interval.high:.3f} | {len(hits)} |", flush=True
-            )
+            print_row(words, share(hits))
 
 
 if __name__ == "__main__":

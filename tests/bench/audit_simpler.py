@@ -7,9 +7,9 @@ import numpy as np
 from sanity.audit import cross_validation, differences, ladder
 from sanity.audit.rows import Rows
 from sanity.checks import checks
-from sanity.statistics import wilson_interval
 from sanity.verdict import judge
 from tests.audit_worlds import ladders as worlds
+from tests.bench.shares import print_head, print_row, share
 
 
 def main(runs=400, subjects=20):
@@ -21,16 +21,15 @@ def main(runs=400, subjects=20):
     _print_worlds(subjects)
 
 
-def _rate(values):
-    interval = wilson_interval(int(np.sum(values)), len(values))
-    return f"{interval.mean:.3f} ({interval.low:.3f}-{interval.high:.3f})"
-
-
 def _print_equal(runs):
-    print(
-        "| five models equal to the network | simultaneous | best of five, unadjusted | its gain | null copies broken |"
+    head = (
+        "five models equal to the network",
+        "simultaneous",
+        "best of five, unadjusted",
+        "its gain",
+        "null copies broken",
     )
-    print("|---|---|---|---|---|")
+    print_head(*head)
     for rows, size in ((200, 1), (500, 1), (2000, 1), (300, 4)):
         alarms, naive, gains, broken = [], [], [], []
         for run in range(runs):
@@ -47,14 +46,13 @@ def _print_equal(runs):
             tried = differences.try_differences(result, values, units, np.full(5, 0.01), seed=run)
             broken.append(tried[0].gate.status == "failed")
         words = f"{rows} units of {size} row{'s' if size > 1 else ''}"
-        print(f"| {words} | {_rate(alarms)} | {_rate(naive)} | {np.mean(gains):+.4f} | {_rate(broken)} |")
+        print_row(words, share(alarms), share(naive), f"{np.mean(gains):+.4f}", share(broken))
 
 
 def _print_sparse(runs):
-    print(
-        "\n| a model that errs where the network is right, in .03 of the rows | bootstrap alone: does as well | with one unit more a side |"
-    )
-    print("|---|---|---|")
+    words = "a model that errs where the network is right, in .03 of the rows"
+    print()
+    print_head(words, "bootstrap alone: does as well", "with one unit more a side")
     for rows in (40, 100, 200, 400):
         passed = {False: [], True: []}
         for run in range(runs):
@@ -64,14 +62,13 @@ def _print_sparse(runs):
                     values, np.arange(rows), seed=run, draws=199, counted=np.array([counted])
                 )
                 alarms.append(result.high[0] < 0.01)
-        print(f"| {rows} rows | {_rate(passed[False])} | {_rate(passed[True])} |")
+        print_row(f"{rows} rows", share(passed[False]), share(passed[True]))
 
 
 def _print_power(runs):
-    print(
-        "\n| six models, one behind in accuracy; models and network differ in .03 of the rows | lead found | settled: does as well where equal |"
-    )
-    print("|---|---|---|")
+    words = "six models, one behind in accuracy; models and network differ in .03 of the rows"
+    print()
+    print_head(words, "lead found", "settled: does as well where equal")
     for rows in (500, 1000, 2000, 4000, 8000):
         for lead in (0.01, 0.02):
             leads, settled = [], []
@@ -84,7 +81,7 @@ def _print_power(runs):
                 )
                 leads.append(result.low[0] > 0)
                 settled.append(result.high[1] < 0.01)
-            print(f"| {rows} rows, behind by {lead:g} | {_rate(leads)} | {_rate(settled)} |")
+            print_row(f"{rows} rows, behind by {lead:g}", share(leads), share(settled))
 
 
 def _rows(seed, rows, weights):
@@ -95,10 +92,9 @@ def _rows(seed, rows, weights):
 
 
 def _print_recipes(runs):
-    print(
-        "\n| ways of training | 10 x 10 folds, corrected | 10 x 10 folds, paired t | 10 folds, paired t | 5 x 2 folds, F |"
-    )
-    print("|---|---|---|---|---|")
+    tests = "10 x 10 folds, corrected", "10 x 10 folds, paired t", "10 folds, paired t", "5 x 2 folds, F"
+    print()
+    print_head("ways of training", *tests)
     first, second = worlds.least_squares([0, 1, 2]), worlds.least_squares([3, 4, 5])
     for words, weights in (("equal", [0.35] * 6), ("second better", [0.35] * 3 + [0.6] * 3)):
         for rows in (150, 300):
@@ -110,12 +106,12 @@ def _print_recipes(runs):
                 rejected["paired"].append(cross_validation.corrected_t(folds.ravel(), 0)[1] < 0.05)
                 rejected["ten"].append(cross_validation.corrected_t(folds[0], 0)[1] < 0.05)
                 rejected["f"].append(result.f_p < 0.05)
-            print(f"| {words}, {rows} rows | " + " | ".join(map(_rate, rejected.values())) + " |")
+            print_row(f"{words}, {rows} rows", *map(share, rejected.values()))
 
 
 def _print_worlds(runs):
-    print("\n| world, 1,000 training and 3,000 test rows | model | findings |")
-    print("|---|---|---|")
+    print()
+    print_head("world, 1,000 training and 3,000 test rows", "model", "findings")
     arms = {
         "linear": {"score": worlds.linear_score},
         "linear regression": {"score": worlds.linear_score, "is_regression": True},
@@ -130,7 +126,7 @@ def _print_worlds(runs):
                 findings.setdefault(verdict.method, []).append(verdict.finding)
         for model in (ladder.ALL, ladder.LINEAR, ladder.TREE, ladder.ADDITIVE):
             counts = ", ".join(f"{name} {findings[model].count(name)}" for name in sorted(set(findings[model])))
-            print(f"| {words} | {model} | {counts} of {runs} |")
+            print_row(words, model, f"{counts} of {runs}")
 
 
 if __name__ == "__main__":

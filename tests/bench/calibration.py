@@ -25,6 +25,7 @@ from sanity.interventions import occlusion
 from sanity.removal import extent
 from sanity.subject import subject, world_subject
 from sanity.worlds import worlds
+from tests.bench.shares import print_head, print_row
 from tests.sanity import bank
 
 WORLDS = ("patch", "scenes_object", "ruler")
@@ -46,7 +47,7 @@ def main():
     parser.add_argument("--count", type=int, default=128, help="how many photographs are measured, taken at random")
     parser.add_argument("--sizes", default="48,100", help="how many photographs a simulated run has")
     arguments = parser.parse_args()
-    print("| check | world | simulated | outcome | rate | 95% | wanted |\n|---|---|---|---|---|---|---|")
+    print_head("check", "world", "simulated", "outcome", "rate", "95%", "wanted")
     if arguments.images:
         print_rates(photograph_rates(arguments))
         return
@@ -58,15 +59,10 @@ def print_rates(rows):
     """One line of the table for each `Rate`."""
     for rate in rows:
         if not rate.runs:
-            print(
-                f"| {rate.check} | {rate.world} | {rate.simulated} | {rate.outcome} | no run was judged | | {rate.wanted} |"
-            )
+            print_row(rate.check, rate.world, rate.simulated, rate.outcome, "no run was judged", "", rate.wanted)
             continue
-        share = rate.share
-        print(
-            f"| {rate.check} | {rate.world} | {rate.simulated} | {rate.outcome} | {share.mean:.3f} | {share.low:.3f}-{share.high:.3f} | {rate.wanted} |",
-            flush=True,
-        )
+        numbers = f"{rate.share.mean:.3f}", f"{rate.share.low:.3f}-{rate.share.high:.3f}"
+        print_row(rate.check, rate.world, rate.simulated, rate.outcome, *numbers, rate.wanted)
 
 
 def photograph_rates(arguments):

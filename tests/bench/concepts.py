@@ -14,8 +14,8 @@ import lab
 from lab.opening import open_data
 from sanity.checks import checks
 from sanity.concepts import measure_study
-from sanity.statistics import wilson_interval
 from sanity.verdict import judge
+from tests.bench.shares import print_head, print_row, share
 from tests.sanity.concept_studies import CHANNELS, simulate
 
 ARMS = {
@@ -37,15 +37,14 @@ def main():
     parser.add_argument("--world", default="mixed", choices=["mixed", "even", "rectified"])
     arguments = parser.parse_args()
     check_names = arguments.checks.split(",")
-    print("| check | arm | any verdict | each verdict | shared t test | learnable |")
-    print("|---|---|---|---|---|---|")
+    print_head("check", "arm", "any verdict", "each verdict", "shared t test", "learnable")
     for arm, (kind, settings) in ARMS.items() if "tcav" in check_names else ():
         rows = [_tcav(seed, kind, {**settings, "world": arguments.world}) for seed in range(arguments.runs)]
-        print(f"| tcav | {arm} | {_rate([row[0] for row in rows])} | {_means(rows, (1, 2, 3))} |", flush=True)
+        print_row("tcav", arm, share(row[0] for row in rows), *_means(rows, (1, 2, 3)))
     shares = (("no concept is read", 0.0), ("the concept is read like the rest", 1.0), ("twice as much", 2.0))
-    for arm, share in shares if "erasure" in check_names else ():
-        rows = [_erasure(seed, share) for seed in range(arguments.runs)]
-        print(f"| erasure | {arm} | {_rate([row[0] for row in rows])} | {_means(rows, (1,))} | | |", flush=True)
+    for arm, strength in shares if "erasure" in check_names else ():
+        rows = [_erasure(seed, strength) for seed in range(arguments.runs)]
+        print_row("erasure", arm, share(row[0] for row in rows), *_means(rows, (1,)), "", "")
 
 
 def _tcav(seed, arm, settings):
@@ -70,13 +69,13 @@ def _network():
 NETWORK = _network()
 
 
-def _erasure(seed, share):
-    """Whether a concept is USED whose direction a random head reads by `share`, in two families of mixed channels."""
+def _erasure(seed, strength):
+    """Whether a concept is USED whose direction a random head reads by `strength`, in two families of mixed channels."""
     rng = np.random.default_rng(seed)
     mixing = rng.normal(size=(CHANNELS, CHANNELS)) * np.geomspace(1, 0.2, CHANNELS)
     unit = np.linalg.qr(rng.normal(size=(CHANNELS, 1)))[0][:, 0]
     head = rng.normal(size=CHANNELS)
-    head = head - head @ unit * unit + share * np.linalg.norm(head) * unit
+    head = head - head @ unit * unit + strength * np.linalg.norm(head) * unit
     size = np.linalg.norm(mixing) / CHANNELS**0.5
 
     def draw(count, shift=0.0):
@@ -91,13 +90,8 @@ def _erasure(seed, share):
     return any(passed), np.mean(passed)
 
 
-def _rate(values):
-    interval = wilson_interval(int(np.sum(values)), len(values))
-    return f"{interval.mean:.3f} ({interval.low:.3f}-{interval.high:.3f})"
-
-
 def _means(rows, columns):
-    return " | ".join(f"{np.mean([row[column] for row in rows]):.3f}" for column in columns)
+    return [f"{np.mean([row[column] for row in rows]):.3f}" for column in columns]
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from sanity.checks.atom_effect import CHANGE, ORACLE, RANDOM, atom_effect
 from sanity.evidence import Evidence
 from sanity.subject import Subject
 from sanity.verdict import judge
+from tests.bench.shares import print_head, print_row, share
 
 RUNS, ATOMS = 200, 8
 CHANNELS, SIDE = 24, 6
@@ -108,17 +109,14 @@ def wrong_by_chance(runs, alpha=0.05):
 
 def main():
     """Print the share of runs with an EFFECT, and of atoms by their findings."""
-    print(
-        "| network behind the layer | dictionary | images | runs with an EFFECT | atoms: effect | no more | undecided | invalid |"
-    )
-    print("|---|---|---|---|---|---|---|---|")
+    findings = ("atoms: effect", "no more", "undecided", "invalid")
+    print_head("network behind the layer", "dictionary", "images", "runs with an EFFECT (95%)", *findings)
     arms = ("random, codes of others", "random, its own codes", "unread", "read")
     for kind, arm, images in itertools.product(("linear", "dense", "convolution"), arms, (16,)):
         runs = [findings_of(arm, kind, images, seed) for seed in range(RUNS)]
-        wrong = sum("EFFECT" in run for run in runs)
         names = ("EFFECT", "NO MORE THAN RANDOM", "UNDECIDED", "ORACLE DOES NOT PASS")
         shares = [f"{np.mean([name == finding for run in runs for finding in run]):.3f}" for name in names]
-        print(f"| {kind} | {arm} | {images} | {wrong} of {RUNS} | {' | '.join(shares)} |", flush=True)
+        print_row(kind, arm, images, share("EFFECT" in run for run in runs), *shares)
 
 
 if __name__ == "__main__":

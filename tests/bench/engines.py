@@ -1,7 +1,4 @@
-"""Engines: what a plan and a job cost beside their work, and how much faster two processes are than one.
-
-`python -m tests.bench.engines`: minutes, on a quiet machine.
-"""
+"""Engines: what a plan and a job cost beside their work, and how much faster two processes are than one."""
 
 import itertools
 import json
@@ -13,6 +10,7 @@ import sys
 import tempfile
 import time
 
+from lab.environment import keras
 from recipes.engines.local import Local
 from recipes.engines.waiting import Waiting
 from recipes.job import Job
@@ -20,16 +18,46 @@ from recipes.runs import waiting_jobs
 from recipes.section import Section
 from recipes.sections import sections
 from recipes.store import Store
-from tests import networks
+from tests.bench.table import Figure, Row, benchmarks
 from tests.processes import start_run
 
 PLANNED, DONE = 100_000, 2_000
+PLAN, PLAN_MEMORY = Row(f"plan of {PLANNED:,} jobs", "5 s", 1.0), Row(f"memory of {PLANNED:,} jobs", "500 MB", 1.0)
+LOCAL = Row("a job without work, in one process", "5 ms", 1.0)
+# Words of a run with one worker, and what its engine needs.
+ONE_WORKER = {
+    "local": ((), None),
+    "processes": (("--engine", "processes", "--workers", "1"), None),
+    "ray": (("--engine", "ray", "--workers", "1"), "ray"),
+}
+MORE = {
+    name: Row(f"a job under {name}, more than in one process", "15 ms", 1.0, needs)
+    for name, (_, needs) in ONE_WORKER.items()
+    if name != "local"
+}
 # What two processes are compared on: a gallery, a cascade of random weights, and the networks of a world.
 COMMANDS = {
     "gallery": ("gallery", "--layer", "block_6_add", "--units", "0-31", "--steps", "64"),
     "cascade": ("check", "--method", "gradient,gradcam,integrated_gradients", "--mode", "top_down", "--seeds", "2"),
     "world": ("check", "--world", "patch", "--check", "truth", "--method", "gradient,gradcam"),
 }
+FASTER = tuple(Row(f"lab {' '.join(words)}, two processes", "one process", 0.77) for words in COMMANDS.values())
+
+
+@benchmarks.register(rows=(PLAN, PLAN_MEMORY, LOCAL, *MORE.values()))
+def engines(network, repeats):
+    """Engines: plans and jobs without work, beside budgets; under other engines the median between the ends of two jobs."""
+    return {**plan(), **overhead(), **overhead_of_engines()}
+
+
+@benchmarks.register(rows=FASTER, by_name=True)
+def engines_two(network, repeats):
+    """Two processes: whole commands, the start of the processes included."""
+    figures = {}
+    for row, words in zip(FASTER, COMMANDS.values()):
+        one, two = (_seconds(words, workers) for workers in (1, 2))
+        figures[row.name] = Figure(two / one, f"{two:.0f} s in place of {one:.0f}")
+    return figures
 
 
 def no_operation(job, inputs, session):
@@ -37,7 +65,7 @@ def no_operation(job, inputs, session):
 
 
 def plan():
-    """Seconds and MB that it takes to plan jobs and to put them in order."""
+    """Seconds and MB that it takes to plan jobs and to put them in order: dict of a row's name to `Figure`."""
     before, start = _megabytes(), time.perf_counter()
     jobs = [Job(f"{place % 100}/{place}", "nothing", {"number": place}) for place in range(PLANNED)]
     jobs.append(Job("gather", "nothing", {}, needs=tuple(job.key for job in jobs), gathers=True))
@@ -46,9 +74,11 @@ def plan():
         waiting = Waiting(waiting_jobs(jobs, store)[0], store)
         while not waiting.is_over:
             waiting.end(waiting.next(None, set()))
-    print(
-        f"plan of {PLANNED:,} jobs: {time.perf_counter() - start:.1f} s, {_megabytes() - before:.0f} MB (goals 5 s, 500 MB)"
-    )
+    seconds, megabytes = time.perf_counter() - start, _megabytes() - before
+    return {
+        PLAN.name: Figure(seconds / 5, f"{seconds:.1f} s"),
+        PLAN_MEMORY.name: Figure(megabytes / 500, f"{megabytes:.0f} MB"),
+    }
 
 
 def _megabytes():
@@ -56,46 +86,50 @@ def _megabytes():
 
 
 def overhead():
-    """Milliseconds that a job without work takes in one process, its file written and sealed."""
-    sections.register(Section("nothing", None, None, {"nothing": no_operation}), name="nothing")
+    """Milliseconds that a job without work takes in one process, its file written and sealed: dict."""
+    if "nothing" not in sections:
+        sections.register(Section("nothing", None, None, {"nothing": no_operation}), name="nothing")
     jobs = [Job(f"{place % 20}/{place}", "nothing", {}) for place in range(DONE)]
     with tempfile.TemporaryDirectory() as root:
         store = Store(root, "plan", "0")
         with store.open():
             start = time.perf_counter()
             events = list(Local().carry_out(jobs, None, store))
-            seconds = time.perf_counter() - start
+            milliseconds = 1e3 * (time.perf_counter() - start) / DONE
     assert len(events) == 2 * DONE
-    print(f"a job without work, local: {1e3 * seconds / DONE:.2f} ms (goal 5)")
+    return {LOCAL.name: Figure(milliseconds / 5, f"{milliseconds:.2f} ms")}
 
 
-ONE_WORKER = {
-    "local": (),
-    "processes": ("--engine", "processes", "--workers", "1"),
-    "ray": ("--engine", "ray", "--workers", "1"),
-}
-
-
-def overhead_of_processes():
-    """Milliseconds that a job costs under other engines more than in this process, one worker each.
+def overhead_of_engines():
+    """Milliseconds that a job costs under other engines more than in this process, one worker each: dict.
 
     Compared are the medians of the times between the ends of two jobs.
     """
+    engines = {name: words for name, (words, _) in ONE_WORKER.items() if name == "local" or not MORE[name].missing}
     with tempfile.TemporaryDirectory() as root:
         model = pathlib.Path(root) / "small.keras"
-        networks.flat(head="softmax").save(model)
+        small_network().save(model)
         recipe = pathlib.Path(root) / "units.toml"
         recipe.write_text(UNITS.format(model=model))
-        medians = {}
-        for engine, words in ONE_WORKER.items():
-            run = start_run(recipe, f"{root}/{engine}", *words)
-            run.communicate()
-            if run.returncode:
-                raise RuntimeError(f"the run under {engine} failed")
-            medians[engine] = _median_gap(pathlib.Path(root, engine))
-        for engine in ("processes", "ray"):
-            more = 1e3 * (medians[engine] - medians["local"])
-            print(f"a job, {engine}: {more:.1f} ms more than local, {1e3 * medians['local']:.1f} ms (goal 15)")
+        medians = {name: _median_of_run(recipe, root, name, words) for name, words in engines.items()}
+    more = {name: 1e3 * (median - medians["local"]) for name, median in medians.items() if name != "local"}
+    return {MORE[name].name: Figure(value / 15, f"{value:.1f} ms") for name, value in more.items()}
+
+
+def small_network():
+    """A network whose pictures cost little: a Keras model."""
+    inputs = keras.Input((16, 16, 3))
+    x = keras.layers.Conv2D(8, 3, activation="relu")(inputs)
+    x = keras.layers.Dense(5, name="last")(keras.layers.GlobalAveragePooling2D()(x))
+    return keras.Model(inputs, keras.layers.Activation("softmax")(x), name="small")
+
+
+def _median_of_run(recipe, root, engine, words):
+    run = start_run(recipe, f"{root}/{engine}", *words)
+    _, errors = run.communicate()
+    if run.returncode:
+        raise RuntimeError(f"the run under {engine} failed: {errors[-2000:]}")
+    return _median_gap(pathlib.Path(root, engine))
 
 
 # One picture of one step a job.
@@ -123,16 +157,6 @@ def _median_gap(out):
     return statistics.median(after - before for before, after in itertools.pairwise(ends))
 
 
-def speed_up(name):
-    """How much faster two processes are than one, start of the processes included."""
-    seconds = {workers: _seconds(COMMANDS[name], workers) for workers in (1, 2)}
-    ratio = seconds[1] / seconds[2]
-    print(
-        f"{name}: one process {seconds[1]:.0f} s, two {seconds[2]:.0f} s: {ratio:.2f} times as fast (goal 1.3)",
-        flush=True,
-    )
-
-
 def _seconds(words, workers):
     code = "import sys; from recipes.cli import main; main(sys.argv[1:])"
     with tempfile.TemporaryDirectory() as root:
@@ -147,11 +171,3 @@ def _seconds(words, workers):
     if json.loads(done.stdout)["error"]:
         raise RuntimeError(done.stdout)
     return seconds
-
-
-if __name__ == "__main__":
-    plan()
-    overhead()
-    overhead_of_processes()
-    for command in sys.argv[1:] or COMMANDS:
-        speed_up(command)

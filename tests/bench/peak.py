@@ -9,7 +9,8 @@ import sys
 
 import numpy as np
 
-WORKS = ("smoothgrad", "gradient", "cascade", "maximize")
+# So many samples that eight images fill a chunk as 256 do.
+SAMPLES = 8
 
 
 def of(work, count):
@@ -32,11 +33,11 @@ def main(work, count):
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - 4 * drawn.images.nbytes / (1 << 20))
         return
     if work.startswith("row:"):
-        from tests.bench import attribution as benchmark_rows
+        from tests.bench import attribution
 
         name = work.partition(":")[2]
-        inputs = network.preprocess(lab.photographs(benchmark_rows.FOUR[:count]).images)
-        benchmark_rows.make_task(name, network, inputs, lab.logit(3), benchmark_rows.row_options(name))()
+        inputs = network.preprocess(lab.photographs(attribution.FOUR[:count]).images)
+        attribution.make_task(name, network, inputs, attribution.row_options(name))()
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
         return
     inputs = np.zeros((count, 224, 224, 3), "float32")
@@ -45,7 +46,9 @@ def main(work, count):
         subject = Subject(network, inputs, lab.logit(0), tuple(map(str, range(count))))
         checks.get("parameters")(explainers.get("gradient"), subject, seed=0, mode="top_down", seeds=2)
     else:
-        lab.explain(network, inputs, lab.logit(0), method=work, **({"samples": 4} if work == "smoothgrad" else {}))
+        lab.explain(
+            network, inputs, lab.logit(0), method=work, **({"samples": SAMPLES} if work == "smoothgrad" else {})
+        )
     # In and out: the inputs, and the maps that came back.
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - 2 * inputs.nbytes / (1 << 20))
 

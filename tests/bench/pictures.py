@@ -1,130 +1,79 @@
-"""Pictures: activation maximization against peers, in batches of any size, and what other networks see in the result.
-
-python -m tests.bench pictures batches transfer
-"""
-
-import contextlib
-import time
+"""Pictures: activation maximization beside the bare gradient and peers, and in batches of any size."""
 
 import numpy as np
-from PIL import Image
-from scipy.ndimage import gaussian_filter
 
 import lab
-from lab import routines
-from tests.bench import clock, peak
+from tests.bench import clock
+from tests.bench.gradients import BARE, bare
+from tests.bench.table import Figure, Row, benchmarks
 
 UNITS, STEPS = 16, 24
+# Steps that are timed after the first one.
+TIMED = 8
+CLIMB = Row(f"maximize, {UNITS} units, a step", BARE, 1.05)
+FIRST = f"maximize, {UNITS} units, {STEPS} steps, first call"
+VIS = Row(FIRST, "ActivationMaximization of tf-keras-vis", 0.4, "tf_keras_vis")
+SIZES = (1, 4, 16, 64)
+ONE = "one unit, an image and step"
 
 
-def pictures(network):
-    """A whole climb of 16 units, tracing included, by us and by each peer that is installed: time per image and step."""
-    tasks = {"lab": lambda: lab.maximize(lab.load(), lab.logit(range(UNITS)), steps=STEPS, seed=0)}
-    tasks |= peers(network)
-    seconds = {name: np.median([_seconds(task) for _ in range(3)]) for name, task in tasks.items()}
-    for name, limit in (("xplique", 0.85), ("tf-keras-vis", 0.4)):
-        if name in seconds:
-            clock.row(
-                f"maximize, {UNITS} units, {STEPS} steps, first call / {name}",
-                seconds["lab"] / seconds[name],
-                limit,
-                f"{1e3 * seconds['lab'] / UNITS / STEPS:.1f} ms an image and step",
-            )
+def step_seconds(network, repeats):
+    """Seconds of a step on 16 units, and of a bare gradient of 16: tuple of float."""
+
+    def climb(count):
+        return lambda: lab.maximize(network, lab.logit(range(UNITS)), steps=count, seed=0)
+
+    # What is not a step (start, last evaluation) is in both and cancels in the difference.
+    seconds = clock.interleaved({BARE: bare(network), "short": climb(1), "long": climb(1 + TIMED)}, repeats)
+    return (seconds["long"] - seconds["short"]) / TIMED, seconds[BARE]
 
 
-def peers(network):
-    """The same climb by each peer that is installed: dict of name to callable."""
-    tasks = {}
-    with contextlib.suppress(ImportError):
-        from tf_keras_vis.activation_maximization import ActivationMaximization
-        from tf_keras_vis.utils.scores import CategoricalScore
-
-        def vis():
-            start = np.random.default_rng(0).uniform(0, 1, (UNITS, 224, 224, 3)).astype("float32")
-            climb = ActivationMaximization(network.model, clone=False)
-            return climb(CategoricalScore(list(range(UNITS))), seed_input=start, steps=STEPS)
-
-        tasks["tf-keras-vis"] = vis
-    with contextlib.suppress(ImportError):
-        from xplique.features_visualizations import Objective, optimize
-
-        def xplique():
-            objective = Objective.neuron(network.model, -1, list(range(UNITS)))
-            return optimize(objective, nb_steps=STEPS, custom_shape=(224, 224), save_every=STEPS)
-
-        tasks["xplique"] = xplique
-    return tasks
+@benchmarks.register(rows=(CLIMB,), repeats=7)
+def climbing(network, repeats):
+    """Activation maximization: a step on 16 logits beside a bare gradient of 16 images."""
+    step, gradient = step_seconds(network, repeats)
+    return {CLIMB.name: Figure(step / gradient, f"{1e3 * step / UNITS:.1f} ms an image and step")}
 
 
-def _seconds(task):
-    start = time.perf_counter()
-    task()
-    return time.perf_counter() - start
+def first_call(units, steps, repeats):
+    """The first climb of networks that were loaded before, a new one for each repeat: callable."""
+    networks = iter([lab.load() for _ in range(repeats)])
+    return lambda: lab.maximize(next(networks), lab.logit(range(units)), steps=steps, seed=0)
 
 
-def batches(network):
-    """Time per image and step from 1 to 64 units in a batch, and peak memory of many units against few."""
+@benchmarks.register(rows=(VIS,), repeats=3)
+def pictures(network, repeats):
+    """A first picture, beside peers: 16 logits in 24 steps, tracing included and loading not."""
+    tasks = {FIRST: first_call(UNITS, STEPS, repeats), VIS.beside: lambda: climb_by_vis(network)}
+    seconds = clock.interleaved(tasks, repeats, warm=False)
+    note = f"{1e3 * seconds[FIRST] / UNITS / STEPS:.1f} ms an image and step"
+    return {VIS.name: Figure(seconds[FIRST] / seconds[VIS.beside], note)}
+
+
+def climb_by_vis(network):
+    """The same climb by tf-keras-vis, with an object of its own as its users make it."""
+    from tf_keras_vis.activation_maximization import ActivationMaximization
+    from tf_keras_vis.utils.scores import CategoricalScore
+
+    start = np.random.default_rng(0).uniform(0, 1, (UNITS, 224, 224, 3)).astype("float32")
+    climb = ActivationMaximization(network.model, clone=False)
+    return climb(CategoricalScore(list(range(UNITS))), seed_input=start, steps=STEPS)
+
+
+@benchmarks.register(rows=tuple(Row(f"{units} units, an image and step", ONE, 1.05) for units in SIZES[1:]), repeats=3)
+def batches(network, repeats):
+    """Batches: an image and step of activation maximization, by how many units are drawn together."""
     steps = 6
 
     def climb(units, count):
         return lambda: lab.maximize(network, lab.logit(range(units)), steps=count, seed=0)
 
-    sizes = (1, 4, 16, 64)
-    tasks = {f"{units} {count}": climb(units, count) for units in sizes for count in (1, 1 + steps)}
-    seconds = clock.interleaved(tasks, 3)
-    seconds_per_image = {
-        units: (seconds[f"{units} {1 + steps}"] - seconds[f"{units} 1"]) / steps / units for units in sizes
-    }
-    for units in sizes[1:]:
-        clock.row(
-            f"an image and step, {units} units / 1 unit",
-            seconds_per_image[units] / seconds_per_image[1],
-            1.05,
-            f"{1e3 * seconds_per_image[units]:.1f} ms",
+    tasks = {(units, count): climb(units, count) for units in SIZES for count in (1, 1 + steps)}
+    seconds = clock.interleaved(tasks, repeats)
+    of_image = {units: (seconds[units, 1 + steps] - seconds[units, 1]) / steps / units for units in SIZES}
+    return {
+        f"{units} units, an image and step / {ONE}": Figure(
+            of_image[units] / of_image[1], f"{1e3 * of_image[units]:.1f} ms"
         )
-    before = network.traces
-    climb(5, 2)()
-    clock.row("traces for five other units", network.traces - before, 0)
-    clock.row("peak memory, 256 / 32 units", peak.of("maximize", 256) / peak.of("maximize", 32), 1.1)
-
-
-# What other networks see ----------------------------------------------------------------------------------------------------
-
-
-def transfer(network, classes=20, seeds=1, steps=256):
-    """Logit pictures of the default network shown to EfficientNet-Lite1 and -Lite2, as they are and distorted (the extra `transfer`)."""
-    classes_drawn = np.arange(classes) * (1000 // classes) + 7
-    others = [lab.load(name) for name in ("efficientnet-lite1", "efficientnet-lite2")]
-    start, images = time.perf_counter(), []
-    for seed in range(seeds):
-        images.append(lab.maximize(network, lab.logit(classes_drawn.tolist()), steps=steps, seed=seed).images)
-    seconds = (time.perf_counter() - start) / classes / seeds
-    drawn_images = np.round(255 * np.concatenate(images))
-    print(f"{classes} classes, {seeds} seeds, {steps} steps: {seconds:.1f} s a unit")
-    for name, distort in DISTORTIONS.items():
-        shares = [_accuracy(other, distort(drawn_images), np.tile(classes_drawn, seeds)) for other in others]
-        print(f"  {name:<14}" + "  ".join(f"{other.name} {share:.2f}" for other, share in zip(others, shares)))
-    return drawn_images
-
-
-def _accuracy(network, images, classes):
-    logits = routines.logits(network, network.preprocess(list(images)))
-    return float((logits.argmax(axis=1) == classes).mean())
-
-
-def _pixelate(images, side=75):
-    small = [Image.fromarray(image.astype("uint8")).resize((side, side), Image.Resampling.BOX) for image in images]
-    return np.stack([np.asarray(image.resize(images.shape[2:0:-1], Image.Resampling.NEAREST)) for image in small])
-
-
-DISTORTIONS = {
-    "plain": lambda images: images,
-    "blurred 2 px": lambda images: gaussian_filter(images, (0, 2, 2, 0)),
-    "pixelated 75": _pixelate,
-    "grey": lambda images: np.repeat((images @ [0.299, 0.587, 0.114])[..., None], 3, axis=-1),
-    "half contrast": lambda images: 127.5 + 0.5 * (images - 127.5),
-    "noise .1": lambda images: np.clip(images + 25.5 * np.random.default_rng(0).normal(size=images.shape), 0, 255),
-}
-
-ALL = (pictures, batches)
-BY_NAME = (transfer,)
+        for units in SIZES[1:]
+    }

@@ -14,9 +14,10 @@ from threadpoolctl import threadpool_limits
 from sanity.probes.control_tasks import control_labels
 from sanity.probes.encoding import EXCHANGES, balanced_accuracies, exchanged_accuracies, fit_and_tally
 from sanity.probes.label_sets import label_set
-from sanity.statistics import exchange_p, wilson_interval
+from sanity.statistics import exchange_p
 from sanity.verdict import judge
 from tests import probe_worlds
+from tests.bench.shares import print_head, print_row, share
 
 WORLDS = (probe_worlds.alone, probe_worlds.copies, probe_worlds.patients)
 # How far the classes are apart in one channel each of the layer that holds the label, in deviations of the noise.
@@ -41,19 +42,17 @@ def findings(world, seed, effect=0.0):
 
 def rates(runs):
     """False alarms and power of every world, a line each."""
-    print("| world | question | hits | of | share and 95% interval |\n|---|---|---|---|---|")
+    print_head("world", "question", "share (95%) of runs")
     for world in WORLDS:
         null = [findings(world, seed) for seed in range(runs)]
         planted = [findings(world, seed, EFFECT) for seed in range(max(20, runs // 10))]
-        row(world, "ENCODED without a relation, any of three layers", ["ENCODED" in words for words in null])
-        row(world, "ENCODED in the layer that holds the label", [words[-1] == "ENCODED" for words in planted])
-        row(world, "ENCODED in a layer that does not", ["ENCODED" in words[:-1] for words in planted])
-
-
-def row(world, question, hits):
-    """Print a share."""
-    share = wilson_interval(sum(hits), len(hits))
-    print(f"| {world.__name__} | {question} | {sum(hits)} | {len(hits)} | {share} |", flush=True)
+        questions = {
+            "ENCODED without a relation, any of three layers": ["ENCODED" in words for words in null],
+            "ENCODED in the layer that holds the label": [words[-1] == "ENCODED" for words in planted],
+            "ENCODED in a layer that does not": ["ENCODED" in words[:-1] for words in planted],
+        }
+        for question, hits in questions.items():
+            print_row(world.__name__, question, share(hits))
 
 
 def toy():
@@ -62,7 +61,8 @@ def toy():
     labelled = label_set("label", labels, range(len(labels)))
     control = control_labels(types, labelled.labels, seed=0)
     large = MLPClassifier((256,), learning_rate_init=5e-3, max_iter=20, batch_size=100, random_state=0)
-    print("\n| probe | accuracy | control task | selectivity |\n|---|---|---|---|")
+    print()
+    print_head("probe", "accuracy", "control task", "selectivity")
     for name, estimator in (("linear", None), ("large", large)):
         accuracy, of_control = (
             balanced_accuracies(fit_and_tally(rows, labelled, 0, labels=task, estimator=estimator)[0], seed=0, draws=1)[
@@ -70,7 +70,7 @@ def toy():
             ]
             for task in (None, control)
         )
-        print(f"| {name} | {accuracy:.3f} | {of_control:.3f} | {accuracy - of_control:.3f} |", flush=True)
+        print_row(name, *(f"{value:.3f}" for value in (accuracy, of_control, accuracy - of_control)))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from lab.data import folder
 from sanity.shortcuts import answers, separability, views
 from sanity.shortcuts.copies import join_copies
 from sanity.shortcuts.picture import measure_views, open_pictures
-from sanity.statistics import wilson_interval
+from tests.bench.shares import print_head, print_row, share
 from tests.shortcut_pictures import save_pictures
 
 WIDTHS = (1, 3, 12, 60, 1, 3, 12, 60)
@@ -66,8 +66,8 @@ def smallest_p(features, labels, groups, seed):
 
 
 def print_share(name, hits, runs):
-    """Print a share with its Wilson interval."""
-    print(f"{name:<40} {hits:>4} of {runs:<4} {wilson_interval(hits, runs)}", flush=True)
+    """Print a row: how many of the runs are hits, with a Wilson interval."""
+    print_row(name, share(np.arange(runs) < hits))
 
 
 def null_rows(runs):
@@ -119,5 +119,6 @@ if __name__ == "__main__":
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 200
     # Controls of a run are no part of what is counted here, and take most of its time.
     separability.NOISE_VIEWS, separability.STRENGTHS = 0, (0.9,)
+    print_head("world", "share (95%) of runs")
     null_rows(runs)
     pictures(runs)

@@ -1,7 +1,4 @@
-"""Start-up: seconds of commands that answer from files, and a first map against the import of TensorFlow and Keras alone.
-
-python -m tests.bench.startup
-"""
+"""Start-up: commands that answer from files, and a first map, each in a process of its own."""
 
 import functools
 import pathlib
@@ -13,13 +10,14 @@ from PIL import Image
 
 import lab
 from tests.bench import clock
+from tests.bench.table import Figure, Row, benchmarks
 
-REPEATS = 5
 # Seconds within which a command answers that has nothing to compute.
 AT_ONCE = 0.6
-# A first map, in imports of TensorFlow and Keras.
-FIRST_MAP = 1.25
 COMMAND = "from recipes.cli import main; main()"
+QUICK = ("lab show", "lab list methods", "lab list checks", "lab list models", "lab doctor", "lab explain, asked again")
+BUDGET = f"{AT_ONCE} s"
+FIRST_MAP = Row("lab explain --method gradcam, the first map", "import of TensorFlow and Keras", 1.25)
 
 
 def start(*words, code=COMMAND):
@@ -33,33 +31,28 @@ def quick_tasks(explain, out):
     again = (*explain, "--out", out)
     start(*again)()
     (page,) = out.glob("explain/*/index.html")
-    words = {
-        "lab show": ("show", page.parent, "--print"),
-        "lab list methods": ("list", "methods"),
-        "lab list checks": ("list", "checks"),
-        "lab list models": ("list", "models"),
-        "lab doctor": ("doctor",),
-        "lab explain, asked again": again,
-    }
-    return {name: start(*line) for name, line in words.items()}
+    words = (
+        ("show", page.parent, "--print"),
+        ("list", "methods"),
+        ("list", "checks"),
+        ("list", "models"),
+        ("doctor",),
+        again,
+    )
+    return {name: start(*line) for name, line in zip(QUICK, words)}
 
 
-def main():
-    """Time every command in turn."""
+@benchmarks.register(rows=(*(Row(name, BUDGET, 1.0) for name in QUICK), FIRST_MAP), repeats=5)
+def start_up(network, repeats):
+    """Start-up: whole commands in processes of their own, beside a budget and beside the import of TensorFlow and Keras alone."""
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         Image.fromarray(lab.photographs(["chelsea"]).images[0]).save(folder / "photo.png")
         explain = ("explain", folder / "photo.png", "--method", "gradcam", "--quiet")
-        quick = quick_tasks(explain, folder / "again")
-        first = start(*explain, "--out", folder / "first", "--fresh")
-        seconds = clock.interleaved(
-            {**quick, "first": first, "imports": start(code="import tensorflow, keras")}, REPEATS
-        )
-    for task in quick:
-        clock.row(f"{task} / {AT_ONCE} s", seconds[task] / AT_ONCE, 1.0, f"{seconds[task]:.2f} s")
+        tasks = quick_tasks(explain, folder / "again")
+        tasks["first"] = start(*explain, "--out", folder / "first", "--fresh")
+        tasks["imports"] = start(code="import tensorflow, keras")
+        seconds = clock.interleaved(tasks, repeats)
+    figures = {f"{name} / {BUDGET}": Figure(seconds[name] / AT_ONCE, f"{seconds[name]:.2f} s") for name in QUICK}
     ratio = seconds["first"] / seconds["imports"]
-    clock.row("a first map / import of TensorFlow and Keras", ratio, FIRST_MAP, f"{seconds['imports']:.1f} s an import")
-
-
-if __name__ == "__main__":
-    main()
+    return figures | {FIRST_MAP.name: Figure(ratio, f"{seconds['imports']:.1f} s an import")}

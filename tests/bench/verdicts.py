@@ -13,6 +13,7 @@ from sanity.checks import checks, prepare_shared
 from sanity.examination import judge_with_controls, measure
 from sanity.subject import world_subject
 from sanity.worlds import worlds
+from tests.bench.shares import print_head, print_row
 from tests.sanity import bank
 
 USUAL = (
@@ -81,10 +82,11 @@ def verdicts(name, seed, images, methods, check_names):
 
 def print_table(name, methods, check_names, counts):
     """The table of one world, and what came out both ways."""
-    print(f"\n| {name} | {' | '.join(check_names)} |\n|---|{'---|' * len(check_names)}")
+    print()
+    print_head(name, *check_names)
     for method in methods:
         cells = [_cell(counts.get((method, check), Counter())) for check in check_names]
-        print(f"| {method} | {' | '.join(cells)} |")
+        print_row(method, *cells)
     both = [f"{method} under {check}" for (method, check), count in counts.items() if count["PASS"] and count["FAIL"]]
     print(f"\nBoth PASS and FAIL: {', '.join(both) or 'none'}.", flush=True)
 
