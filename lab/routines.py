@@ -309,7 +309,7 @@ def difference_multipliers(network, inputs, references, objective, rule_of):
     return run(network, key, body, (arrays, references, numbers), weights, most=chunks.size(network, 4))
 
 
-def trace_operations(network, objective, weights, inputs, numbers, *, reads=(), exempt=frozenset()):
+def trace_operations(network, objective, weights, inputs, numbers, *, reads=(), exempt=frozenset(), interceptors=()):
     """Inside a trace: the score of each sample, the operations between inputs and scores, and the layers that made them.
 
     Args:
@@ -320,6 +320,7 @@ def trace_operations(network, objective, weights, inputs, numbers, *, reads=(), 
         numbers: the objective's numbers by row.
         reads: addresses of layers whose outputs are kept.
         exempt: ids of layers that BatchNormalization is not folded into.
+        interceptors: those of `lab.taps` that stand around each layer besides.
 
     Returns:
         tensor [batch], list of graph operations in the order in which they were made, and dict of an operation's name to the
@@ -328,7 +329,7 @@ def trace_operations(network, objective, weights, inputs, numbers, *, reads=(), 
     graph = tf.compat.v1.get_default_graph()
     start = len(graph.get_operations())
     owners = Owners({id(layer): path for path, layer in network.tree.items()})
-    interceptors = [owners, *([taps.Folder(exempt)] if network.fold else [])]
+    interceptors = [owners, *interceptors, *([taps.Folder(exempt)] if network.fold else [])]
     with taps.visible(network.tree.values()):
         trace = network.trace(inputs, [*objective.paths, *reads], interceptors=interceptors)
     scores = score(objective.structure, weights, numbers, trace)

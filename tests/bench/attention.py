@@ -32,7 +32,7 @@ def attention(_):
     images = np.random.default_rng(0).uniform(-1, 1, (BATCH, SIDE, SIDE, 3)).astype("float32")
     tasks = {"forward": _bare(network, images, False), "gradient": _bare(network, images, True)}
     tasks["heads"] = lambda: _read_heads(network, images)
-    for name in ("attention_rollout", "chefer", "legrad"):
+    for name in ("attention_rollout", "chefer", "transformer_attribution", "legrad"):
         method = lab.explainers.get(name)
         tasks[name] = lambda method=method: method(network, images, objective)
     seconds = clock.interleaved(tasks, 5)
@@ -40,6 +40,7 @@ def attention(_):
     clock.row("all heads / plain forward pass", seconds["heads"] / seconds["forward"], 1.3, note)
     clock.row("attention_rollout / plain forward pass", seconds["attention_rollout"] / seconds["forward"], None)
     clock.row("chefer / bare gradient", seconds["chefer"] / seconds["gradient"], 3)
+    clock.row("transformer_attribution / bare gradient", seconds["transformer_attribution"] / seconds["gradient"], 3)
     clock.row("legrad / bare gradient", seconds["legrad"] / seconds["gradient"], None)
 
 

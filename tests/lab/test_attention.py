@@ -361,7 +361,13 @@ def test_padding_has_no_part(cases, method):
 
 @pytest.mark.parametrize(
     ("method", "options"),
-    [("attention_gradcam", {"relu": False}), ("legrad", {}), ("chefer", {}), ("attention_rollout", {"discard": 0.3})],
+    [
+        ("attention_gradcam", {"relu": False}),
+        ("legrad", {}),
+        ("chefer", {}),
+        ("transformer_attribution", {}),
+        ("attention_rollout", {"discard": 0.3}),
+    ],
 )
 def test_a_text_has_the_same_map_alone_and_beside_longer_ones(cases, method, options):
     net, ids = cases("text")
@@ -370,7 +376,9 @@ def test_a_text_has_the_same_map_alone_and_beside_longer_ones(cases, method, opt
     assert alone.any() and distance(maps[:1, :4], alone) < 1e-4
 
 
-@pytest.mark.parametrize("method", ["legrad", "attention_gradcam", "chefer", "attention_rollout"])
+@pytest.mark.parametrize(
+    "method", ["legrad", "attention_gradcam", "chefer", "transformer_attribution", "attention_rollout"]
+)
 def test_tokens_behind_the_one_that_is_read_have_no_part_in_a_causal_network(method):
     inputs = keras.Input((5, 4))
     attended = keras.layers.MultiHeadAttention(2, 3)(inputs, inputs, use_causal_mask=True)
