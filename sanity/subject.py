@@ -59,7 +59,8 @@ class Subject:
         true: bool [samples, classes], the true classes, or None without labels.
         references: int [samples], the class that each target is compared with; None where none is.
         replicate_accuracy: the accuracy of each replicate of a user's network, None where labels are not known.
-        networks: what trained the networks of the world, see `sanity.world_networks`; None: none did.
+        networks: what trained the networks, `sanity.world_networks.WorldNetworks` or `sanity.finetuning.FinetunedNetworks`; None:
+            none of these did.
         part: `sanity.worlds.trainable.UpperPart`, what alone differs between replicates; None: everything may.
     """
 

@@ -36,7 +36,8 @@ def transformer_attribution(network, inputs, objective, *, query=None):
 
     In each layer it is the mean over heads of the positive part of gradient times relevance, plus the identity. Relevance begins
     with 1, and is shared by `lab.transformer_rules`. The paper's normalization of sums runs over a sample, and so does this
-    one. Normalization written by hand, other than a layer of Keras, shares relevance as in `lrp`.
+    one. A normalization that is no layer of Keras shares relevance
+    operation by operation.
 
     Args:
         query: as of `chefer`.
