@@ -44,6 +44,19 @@ def test_every_head_has_a_verdict_and_a_card(command, reader):
     assert 'id="0-attention_use-attention:weights-head-1"' in text and "Attention is used" in text
 
 
+def test_texts_of_one_source_count_once(command, reader, tmp_path):
+    texts = pathlib.Path(reader[3]).read_text(encoding="utf-8").splitlines()
+    rows = [f"{text},{number % 2},author {number // 2}" for number, text in enumerate(texts)]
+    (tmp_path / "texts.csv").write_text("\n".join(["text,mood,author", *rows]), encoding="utf-8")
+    words = ["check", *reader[:3], tmp_path / "texts.csv", "--label", "mood", "--check", "attention_use", "--json"]
+    for options, count in (([], 10), (["--group", "author"], 5)):
+        code, output, error = command(*words, *options)
+        assert code == 0, error
+        assert {row["sizes"]["images"] for row in json.loads(output)["verdicts"]} == {count}
+    code, _, error = command(*words, "--group", "writer")
+    assert code == 2 and "Received: 'writer'" in error
+
+
 def test_a_setting_of_a_check_of_heads_is_known(command, reader, tmp_path):
     recipe = tmp_path / "heads.toml"
     model, data = reader[1], reader[3]

@@ -86,6 +86,16 @@ def test_inputs_of_one_source_count_as_one(induction):
     assert set(findings(rows).values()) == {"UNDECIDED"}
 
 
+def test_sources_of_a_subject_are_those_of_its_data(induction):
+    groups = [f"author {number // 4}" for number in range(16)]
+    named = use.attention_use(induction, seed=0, draws=2, groups=groups)
+    known = use.attention_use(replace(induction, groups=groups), seed=0, draws=2)
+    assert known[0].sizes["images"] == 4
+    assert all(np.array_equal(*(row.samples["permuted"] for row in rows)) for rows in zip(named, known))
+    with pytest.raises(lab.Refused, match="3 groups for 16 inputs"):
+        use.attention_use(induction, seed=0, draws=2, groups=[1, 2, 3])
+
+
 def test_some_layers_alone_are_asked_about(induction):
     rows = use.attention_use(induction, seed=0, draws=2, layers=["second:weights"])
     heads = [f"second:weights {name}" for name in ("head 0", "head 1", "all heads")]
