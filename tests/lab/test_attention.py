@@ -404,6 +404,55 @@ def test_attention_that_pools_is_read_at_its_steps(cases):
     np.testing.assert_allclose(rolled_out, weights[:, 0, 0] / 2, atol=1e-6)
 
 
+@pytest.mark.parametrize("features", [(), (4,)])
+def test_what_is_added_to_the_logits_of_pairs_is_no_stream(features):
+    net, rng = nets.biased(features), np.random.default_rng(0)
+    inputs = {"x": nets.series(3, 5), "pairs": rng.normal(size=(3, 5, 5, *features)).astype("float32")}
+    assert [(step.queries, step.keys) for step in token_streams(net, GOAL).steps] == [(0, 0)] * 2
+    relevance = np.eye(5)
+    for pair in inside(net, inputs).values():
+        relevance = relevance + raising(pair) @ relevance
+    maps = lab.chefer(net, inputs, GOAL)
+    assert distance(by_stream(maps)["x"], relevance[:, 0]) < 1e-4 and not maps["pairs"].any()
+    matrices = [weights.mean(axis=1) for weights, _ in inside(net, inputs).values()]
+    assert distance(lab.attention_rollout(net, inputs, GOAL)["x"].sum(axis=-1), rolled(matrices)[:, 0]) < 1e-5
+
+
+class Talking(keras.layers.Layer):
+    """Attention whose two heads are mixed, before the softmax or behind it (Shazeer et al. 2020)."""
+
+    def __init__(self, behind, **options):
+        super().__init__(**options)
+        self.behind = behind
+
+    def build(self, shape):
+        self.mix = self.add_weight(shape=(2, 2), name="mix")
+
+    def call(self, x):
+        logits, ops = keras.ops.stack([x @ keras.ops.transpose(x, (0, 2, 1))] * 2, axis=1), keras.ops
+        if not self.behind:
+            logits = ops.einsum("bhqk,hg->bgqk", logits, self.mix)
+        weights = ops.softmax(logits)
+        if self.behind:
+            weights = ops.einsum("bhqk,hg->bgqk", weights, self.mix)
+        return x + ops.einsum("bgqk,bkc->bqgc", weights, x)[:, :, 0]
+
+
+@pytest.mark.parametrize("behind", [False, True])
+def test_heads_that_are_mixed_before_the_softmax_are_read(behind):
+    inputs = keras.Input((5, nets.SIZE))
+    net = network(filled(keras.Model(inputs, nets.head(Talking(behind, name="talking")(inputs), True))))
+    x = nets.series(2, 5)
+    if behind:
+        with pytest.raises(lab.Refused, match="needs attention"):
+            lab.explain(net, x, lab.logit(0), method="raw_attention")
+        return
+    products = np.einsum("bqc,bkc->bqk", x, x)[..., None] * np.asarray(net.tree["talking"].mix).sum(axis=0)
+    weights = np.asarray(keras.ops.softmax(products, axis=2))
+    maps = lab.raw_attention(net, x, lab.logit(0), head=1)
+    np.testing.assert_allclose(maps, weights[:, 0, :, 1], atol=1e-5)
+
+
 def test_ids_with_segments_and_a_mask_are_one_stream():
     names = ("padding_mask", "segment_ids", "token_ids")
     mask, segments, ids = (keras.Input((None,), dtype="int32", name=name) for name in names)
