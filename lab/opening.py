@@ -15,8 +15,8 @@ def open_data(source, labels=None, *, kind=None, label=None, columns=None, group
     """Data of any kind: a path, arrays, a pandas data frame, a `tf.data.Dataset` or a list of texts -> `Data`.
 
     Args:
-        source: the path of a folder of images, of a CSV table, of a CSV list of images (with a column path), of an .npz file,
-            or of a text file with one text a line; or an array, a data frame, a dataset, or a list of texts.
+        source: the path of a folder of images, of a CSV table, of a CSV list of images (with a column path) or texts (with a column
+            text), of an .npz file, or of a text file with one text a line; or an array, a data frame, a dataset, or a list of texts.
         labels: for arrays and texts, the class of each; None: not known.
         kind: str, what a path holds, one of `SOURCES`; None: by its ending. Of arrays, a name of `lab.kinds.KINDS`.
         label: str, the column of the labels, or the name of their array in a file.
@@ -63,10 +63,16 @@ def _refuse_unread(arguments, read, what):
 def _open_path(path, kind, options):
     if kind not in SOURCES:
         raise Refused(f"A path holds one of {', '.join(SOURCES)}. Received: kind={kind!r}. {nearest(kind, SOURCES)}")
-    if kind in ("images", "text") and any(options.values()):
+    if kind == "text":
+        return _open_texts(path, **options)
+    if kind == "images" and any(options.values()):
         name = next(name for name, value in options.items() if value)
         raise Refused(f"{name}= is for tables and arrays. Received: {path}, which holds {kind}.")
-    opener = {"images": open_images, "table": tables.open_table, "arrays": arrays.open_arrays, "text": text.open_texts}[
-        kind
-    ]
+    opener = {"images": open_images, "table": tables.open_table, "arrays": arrays.open_arrays}[kind]
     return opener(path, **(options if kind in ("table", "arrays") else {}))
+
+
+def _open_texts(path, label, columns, group):
+    if columns:
+        raise Refused(f"columns= is for tables and arrays. Received: {path}, which holds texts.")
+    return text.open_texts(path, label=label, group=group)

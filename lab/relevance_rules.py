@@ -176,7 +176,16 @@ FIRST_RULES = {"w_square": _w_square, "flat": _flat, "z_box": _z_box}
 # Everything else ----------------------------------------------------------------------------------------------------------
 
 
-def _activation(operation, outputs):
+def activation_rule(operation, outputs):
+    """Relevance is kept: the multiplier of x is that of y times y / x, and the slope where x is zero.
+
+    Args:
+        operation: `lab.propagation.Operation` of one input that depends on the sources.
+        outputs: list of the multiplier of its output.
+
+    Returns:
+        dict of the input's name to its multiplier.
+    """
     place = operation.depends.index(True)
     x, y = operation.op.inputs[place], operation.op.outputs[0]
     slope = finite(gradient_of(operation.op, [x], [tf.ones_like(y)])[x.name], operation.op)
@@ -211,7 +220,7 @@ def _gate_rank(tensor, reached):
 def _quotient(operation, outputs):
     """The denominator is a gate; where it alone depends on the inputs it is an activation."""
     if not operation.depends[0]:
-        return _activation(operation, outputs)
+        return activation_rule(operation, outputs)
     numerator = operation.op.inputs[0]
     return gradient_of(operation.op, [numerator], outputs)
 
@@ -253,5 +262,5 @@ def plain_rule(operation):
     if kind in EXTREMES and (operation.is_joint or kind not in ("Maximum", "Minimum")):
         return gradient_rule
     if kind in ACTIVATIONS and not operation.is_joint:
-        return _activation
+        return activation_rule
     return refuse_operation(operation, "lrp")

@@ -324,7 +324,7 @@ def _has_equal_rows(structure):
     return all((leaf == leaf[:1]).all() for leaf in tf.nest.flatten(structure))
 
 
-def trace_operations(network, objective, weights, inputs, numbers, *, reads=(), exempt=frozenset()):
+def trace_operations(network, objective, weights, inputs, numbers, *, reads=(), exempt=frozenset(), interceptors=()):
     """Inside a trace: the score of each sample, the operations between inputs and scores, and the layers that made them.
 
     Args:
@@ -335,6 +335,7 @@ def trace_operations(network, objective, weights, inputs, numbers, *, reads=(), 
         numbers: the objective's numbers by row.
         reads: addresses of layers whose outputs are kept.
         exempt: ids of layers that BatchNormalization is not folded into.
+        interceptors: those of `lab.taps` that stand around each layer besides.
 
     Returns:
         tensor [batch], list of graph operations in the order in which they were made, and dict of an operation's name to the
@@ -343,7 +344,7 @@ def trace_operations(network, objective, weights, inputs, numbers, *, reads=(), 
     graph = tf.compat.v1.get_default_graph()
     start = len(graph.get_operations())
     owners = Owners({id(layer): path for path, layer in network.tree.items()})
-    interceptors = [owners, *([taps.Folder(exempt)] if network.fold else [])]
+    interceptors = [owners, *interceptors, *([taps.Folder(exempt)] if network.fold else [])]
     with taps.visible(network.tree.values()):
         trace = network.trace(inputs, [*objective.paths, *reads], interceptors=interceptors)
     scores = score(objective.structure, weights, numbers, trace)

@@ -7,9 +7,12 @@ import re
 from lab.patterns import is_pattern
 from lab.remote import as_path, is_folder
 
-# What a path holds, by its ending. A .csv is a list of images where its first line has the column path.
+# What a path holds, by its ending. A .csv is a list of images where its first line has the column path, and of texts where it has
+# the column text.
 ENDINGS = {".csv": "table", ".npz": "arrays", ".txt": "text"}
 SOURCES = ("images", "table", "arrays", "text")
+# The column of the texts of a list.
+TEXT = "text"
 # Endings of a list and of a shard of images.
 LIST, SHARD = ".csv", ".tar"
 _RECORDS = re.compile(r".*(\.tfrec(ord)?s?|-\d{3,}-of-\d{3,})", re.IGNORECASE)
@@ -25,9 +28,10 @@ def source_kind(path):
         str.
     """
     ending = as_path(path).suffix.lower()
-    if is_folder(as_path(path)) or ending not in ENDINGS or (ending == ".csv" and "path" in header_of(path)):
+    header = header_of(path) if ending == ".csv" and not is_folder(as_path(path)) else []
+    if is_folder(as_path(path)) or ending not in ENDINGS or "path" in header:
         return "images"
-    return ENDINGS[ending]
+    return "text" if TEXT in header else ENDINGS[ending]
 
 
 def is_stream(address):

@@ -1,8 +1,14 @@
 """Text: lines of text as data."""
 
+from dataclasses import replace
+
 from lab.data import Data
 from lab.lookup import read_lines
 from lab.refusal import Refused
+from lab.registry import nearest
+from lab.remote import as_path
+from lab.sources import TEXT, header_of
+from lab.tables import read_cells
 
 # Characters of the longest text. A longer one would fill the memory with its tokens.
 LONGEST = 100_000
@@ -10,22 +16,49 @@ LONGEST = 100_000
 SHOWN = 32
 
 
-def open_texts(path):
-    """The lines of a text file -> `Data` of the kind text.
+def open_texts(path, *, label=None, group=None):
+    """The lines of a text file, or the column text of a CSV file -> `Data` of the kind text.
 
     Args:
-        path: of the file, in UTF-8, one text a line.
+        path: of the file, in UTF-8, one text a line; or a .csv whose first line has the column text.
+        label: str, the column of a .csv with the class of each text; None: no labels.
+        group: str, the column of a .csv with the source of each text, such as its author; None: each is its own.
 
     Returns:
         `Data`, named by line and beginning.
 
     Raises:
-        Refused: for a file that is no text, an empty line between others, and a line that is too long.
+        Refused: for a file that is no text, an empty line between others, a line that is too long, and for columns that are not
+            there.
     """
+    if as_path(path).suffix.lower() == ".csv" and TEXT in header_of(path):
+        return _open_list(path, label, group)
+    for name, column in (("label", label), ("group", group)):
+        if column is not None:
+            raise Refused(
+                f"{name}= is a column of a .csv with a column text. Received: {path}, which has a text in each line. Write a .csv."
+            )
     lines = read_lines(path, "A file of texts")
     while lines and not lines[-1].strip():
         lines.pop()
     return from_texts(lines, str(path))
+
+
+def _open_list(path, label, group):
+    header, *rows = read_cells(path)
+    columns = {name: [row[place].strip() for row in rows] for place, name in enumerate(header)}
+    for name in (label, group):
+        if name is not None and (name not in columns or name == TEXT):
+            others = [column for column in columns if column != TEXT]
+            raise Refused(
+                f"A column beside the texts is named as in the first line of {path}. Received: {name!r}. {nearest(name, others)}"
+            )
+        if name is not None and "" in columns[name]:
+            raise Refused(
+                f"Every text has a {name}. Received: {path}, text {columns[name].index('') + 1}, without one. Write it, or remove the row."
+            )
+    data = from_texts(columns[TEXT], str(path), labels=label and tuple(columns[label]))
+    return replace(data, label=label, groups=data.groups if group is None else tuple(columns[group]))
 
 
 def are_texts(inputs):

@@ -158,17 +158,17 @@ data_options = compose_options(
         "data_path",
         type=click.Path(),
         metavar="PATH",
-        help="Inputs of any kind: a folder of photographs, a CSV list of them (column path), a CSV table, a .txt file with one text a line, or arrays in an .npz file.",
+        help="Inputs of any kind: a folder of photographs, a CSV list of them (column path) or of texts (column text), a CSV table, a .txt file with one text a line, or arrays in an .npz file.",
     ),
     click.option(
         "--label",
         metavar="COLUMN",
-        help="Column of a table with the true classes, or the array of an .npz file.  [default: none; labels or y of an .npz file]",
+        help="Column of a table or list of texts with the true classes, or the array of an .npz file.  [default: none; labels or y of an .npz file]",
     ),
     click.option(
         "--group",
         metavar="COLUMN",
-        help="Column of a table with the source of each row, such as a customer, or the array of an .npz file.",
+        help="Column of a table or list of texts with the source of each row, such as a customer, or the array of an .npz file. One row of each source counts.",
     ),
     click.option(
         "--columns",

@@ -433,14 +433,16 @@ class Session:
         """Networks that are trained from a layer on, in a network of their own, so that the user's keeps its weights."""
         network = self.loaded.network.copy() if self.loaded.network else self._load_model()
         layer = self.sources.training.finetune
-        parts = [
-            Labelled(self._stream(data.choose(self.training_samples, places.tolist())), self._training_labels[places])
-            for places in self._split
-        ]
+        parts = [self._labelled(places.tolist()) for places in self._split]
         layer = planted_layer(network, None if layer == "auto" else layer)
         return FinetunedNetworks(
             network, layer, *parts, seed=self.sources.seed, key=self.hash_of("training"), cache=self.cache.get
         )
+
+    def _labelled(self, places):
+        """Training samples at some places: `Labelled`."""
+        samples = data.choose(self.training_samples, places)
+        return Labelled(self._stream(samples), self._training_labels[places], samples.groups)
 
     @property
     def _fit(self):

@@ -31,10 +31,19 @@ class Labelled:
     Args:
         inputs: `Streamed`.
         labels: int [samples], from 0 on.
+        groups: sequence, the source of each sample; None: each is its own.
     """
 
     inputs: Streamed
     labels: np.ndarray
+    groups: object = None
+
+    @property
+    def sources(self):
+        """The source of each sample, numbered: int [samples]."""
+        numbers = {}
+        groups = range(len(self.labels)) if self.groups is None else self.groups
+        return np.array([numbers.setdefault(group, len(numbers)) for group in groups])
 
 
 class FinetunedNetworks:
@@ -59,29 +68,32 @@ class FinetunedNetworks:
         self.network, self.trained, self.held_out, self.seed, self.cache = network, trained, held_out, seed, cache
         self.true_labels = trained.labels
         self.key, self.classes = key, len(np.unique(trained.labels))
-        self._states = {}
+        self._states, self._trainers = {}, {}
 
-    def train(self, kind, index):
+    def train(self, kind, index, part=None):
         """The weights of one network, of what is trained and not of the rest.
 
         Args:
             kind: "replicate" or "permuted_label_networks".
             index: int.
+            part: `UpperPart` of the same network and layer that is trained from the same initial weights; None: `self.part`.
 
         Returns:
             dict of variable name to array.
         """
-        if (kind, index) not in self._states:
+        replaced = tuple(sorted(part.replaced)) if part else ()
+        place = (kind, index, replaced)
+        if place not in self._states:
             # Computed activations are no part of the key: their last digits may differ between two processes.
-            words = f"{self.key} {TRAINING} {code_digest(__file__)} {self.seed} {kind} {index}"
+            words = f"{self.key} {TRAINING} {code_digest(__file__)} {self.seed} {kind} {index}{replaced or ''}"
             key = hashlib.sha256(words.encode()).hexdigest()
-            self._states[kind, index] = self.cache(key, lambda: self._train(kind, index))
-        return self._states[kind, index]
+            self._states[place] = self.cache(key, lambda: self._train(kind, index, part or self.part))
+        return self._states[place]
 
-    def _train(self, kind, index):
+    def _train(self, kind, index, part):
         seed = derive_seed(self.seed, f"finetuned {kind}", index)
         start = self._start(seed)
-        return {**start, **self._trainer.fit(start, self._features, self.labels(kind, index), seed)}
+        return {**start, **self._trainer_of(part).fit(start, self._features, self.labels(kind, index), seed)}
 
     def labels(self, kind, index):
         """The labels that a network is trained on.
@@ -110,17 +122,27 @@ class FinetunedNetworks:
         right = self._predict(kind, index, self._features) == self.labels(kind, index)
         return float(np.mean(right))
 
-    def correct(self, index):
-        """Whether a network on true labels is right on each sample held out: bool [samples]."""
-        return self._predict("replicate", index, self._held_out_features) == self.held_out.labels
+    def correct(self, index, part=None):
+        """Whether a network on true labels is right on each sample held out.
 
-    def _predict(self, kind, index, features):
-        with self.network.weights(self.train(kind, index)):
-            return self.part.predict(features)
+        Args:
+            index: int.
+            part: as of `train`.
 
-    @functools.cached_property
-    def _trainer(self):
-        return Trainer(self.network, TRAINING, self.part)
+        Returns:
+            bool [samples].
+        """
+        return self._predict("replicate", index, self._held_out_features, part) == self.held_out.labels
+
+    def _predict(self, kind, index, features, part=None):
+        with self.network.weights(self.train(kind, index, part)):
+            return (part or self.part).predict(features)
+
+    def _trainer_of(self, part):
+        place = tuple(sorted(part.replaced))
+        if place not in self._trainers:
+            self._trainers[place] = Trainer(self.network, TRAINING, part)
+        return self._trainers[place]
 
     @functools.cached_property
     def _features(self):
@@ -163,7 +185,7 @@ def about_finetuned(subject, networks):
     # Where one class is common, always to say it is right as often.
     commonest = np.bincount(networks.held_out.labels).max() / len(networks.held_out.labels)
     chance = max(1 / networks.classes, float(commonest))
-    return replace(subject, correct=networks.correct(0), chance=chance, part=networks.part)
+    return replace(subject, correct=networks.correct(0), chance=chance, part=networks.part, networks=networks)
 
 
 def hold_out(labels, groups, seed):

@@ -59,8 +59,10 @@ class Subject:
         true: bool [samples, classes], the true classes, or None without labels.
         references: int [samples], the class that each target is compared with; None where none is.
         replicate_accuracy: the accuracy of each replicate of a user's network, None where labels are not known.
-        networks: what trained the networks of the world, see `sanity.world_networks`; None: none did.
+        networks: what trained the networks, `sanity.world_networks.WorldNetworks` or `sanity.finetuning.FinetunedNetworks`; None:
+            none of these did.
         part: `sanity.worlds.trainable.UpperPart`, what alone differs between replicates; None: everything may.
+        groups: sequence, the source of each sample; None: each is its own.
     """
 
     network: object
@@ -85,6 +87,7 @@ class Subject:
     replicate_accuracy: tuple = ()
     networks: object = field(default=None, compare=False)
     part: object = field(default=None, compare=False)
+    groups: object = field(default=None, compare=False)
 
     @property
     def title(self):
@@ -137,6 +140,7 @@ def subject(network, data, *, target="top", output=None, region=None, fit="squas
         objective,
         tuple(data.names),
         classes=means.shape[1],
+        groups=data.groups,
         targets=targets,
         output=name,
         **_label_fields(network, data.labels, scores, name, top),

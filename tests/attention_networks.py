@@ -10,6 +10,21 @@ SIZE, HEADS, WIDTH = 8, 2, 3
 ROWS, COLUMNS, SIDE = 3, 4, 4
 
 
+class Biased(L.Layer):
+    """Self-attention of two heads written by hand, to whose logits an input for each pair of tokens is added."""
+
+    def build(self, x_shape, pairs_shape):
+        self.query, self.key, self.value = (L.EinsumDense("btc,chd->bhtd", (HEADS, None, WIDTH)) for _ in range(3))
+        self.merge, self.by_head = L.EinsumDense("bhtd,hdc->btc", (None, x_shape[-1])), L.Dense(HEADS, use_bias=False)
+        self.built = True
+
+    def call(self, x, pairs):
+        logits = keras.ops.einsum("bhqd,bhkd->bhqk", self.query(x), self.key(x)) / WIDTH**0.5
+        bias = pairs[:, None] if len(pairs.shape) == 3 else keras.ops.transpose(self.by_head(pairs), (0, 3, 1, 2))
+        weights = keras.ops.softmax(logits + bias)
+        return x + self.merge(keras.ops.einsum("bhqk,bhkd->bhqd", weights, self.value(x)))
+
+
 class Learned(L.Layer):
     """Tokens of its own: before those that it is given, or in their place."""
 
@@ -66,6 +81,13 @@ def vit(layers=2):
     for name in ("one", "two")[:layers]:
         x = block(x, name)
     return network(filled(keras.Model(inputs, head(x, True))))
+
+
+def biased(features=()):
+    """A series of five steps, and a number or features of each pair of them, which are added to the logits of attention."""
+    x, pairs = keras.Input((5, SIZE), name="x"), keras.Input((5, 5, *features), name="pairs")
+    y = Biased(name="two")(Biased(name="one")(x, pairs), pairs)
+    return network(filled(keras.Model({"x": x, "pairs": pairs}, head(y, True))))
 
 
 def translator():

@@ -24,15 +24,17 @@ def weight_bytes(network, inputs, address):
     return FLOAT * int(np.prod([row.heads or 1, row.queries or length, row.keys or length]))
 
 
-def chunk_size(network, inputs):
+def chunk_size(network, inputs, passes=1):
     """Samples of a chunk that stay within the memory budget together with all attention of a pass.
 
     Args:
         network: a `Network`.
         inputs: arrays that it takes.
+        passes: int, how many times the memory of a gradient the pass takes.
 
     Returns:
         int of 1 or more.
     """
     attention = sum(weight_bytes(network, inputs, address) for address in network.attentions)
-    return int(np.clip(network.memory // (network.sample_bytes() + 2 * attention), 1, network.most_rows))
+    row = passes * (network.sample_bytes() + 2 * attention)
+    return int(np.clip(network.memory // row, 1, network.most_rows))

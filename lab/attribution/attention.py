@@ -3,6 +3,7 @@
 Attention says where a network looks, and not what that does to a score. The same map comes out for every class.
 """
 
+import functools
 import itertools
 import numbers
 
@@ -10,7 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from lab.attribution import explainers
-from lab.attribution.attention_maps import attention_maps, lay_over_inputs, token_relevance
+from lab.attribution.attention_maps import attention_maps, lay_over_inputs, roll_out, token_relevance
 from lab.attribution.options import check_one_of
 from lab.attribution.token_streams import attention_address, token_streams
 from lab.environment import tf
@@ -132,16 +133,7 @@ def _of_one_layer(attended, address, head, fusion):
 
 
 def _rollout(attended, **mixture):
-    """The row of the product of all layers' matrices, from the output down, so that no matrices are multiplied."""
-    relevance = {attended.streams.end(stream): row for stream, row in attended.rows.items()}
-    for step in reversed(attended.streams.steps):
-        row = relevance.pop((step.queries, step.queries_at + 1), None)
-        if row is not None:
-            kept, passed = _shares(attended, step, **mixture)
-            before, read = (step.queries, step.queries_at), (step.keys, step.keys_at)
-            relevance[before] = relevance.get(before, 0) + row * kept
-            relevance[read] = relevance.get(read, 0) + tf.einsum("bq,bqk->bk", row, passed)
-    return {stream: values for (stream, _), values in relevance.items()}
+    return roll_out(attended, functools.partial(_shares, **mixture))
 
 
 def _shares(attended, step, fusion, residual, discard):

@@ -15,6 +15,7 @@ from lab.attribution.token_streams import token_streams, values_address
 from lab.environment import tf
 from lab.maps import resized
 from lab.refusal import Refused
+from lab.relevance import PASSES
 from lab.scoring import score
 from lab.tokens import Grid
 
@@ -35,6 +36,7 @@ class Attended:
         rows: dict of a stream that the score reads to [batch, tokens], shares of the tokens that it reads, which add up to 1.
         query: int tensor, the token that is named, whose share is then 1; below 0 for none.
         kept: dict of a stream to [batch, tokens], 1 for tokens and 0 for padding; without streams that have none.
+        relevance: function that `trace_relevance` of `lab.transformer_rules` gives; None: the rule does not ask for it.
     """
 
     network: object
@@ -45,6 +47,7 @@ class Attended:
     rows: dict
     query: object
     kept: dict
+    relevance: object = None
 
     @property
     def weights(self):
@@ -79,7 +82,7 @@ class Attended:
         return tf.einsum("bq,bqk->bk", _name_query(shares, self.query), matrices)
 
 
-def attention_maps(network, inputs, objective, rule, *, query=None, address=None, **options):
+def attention_maps(network, inputs, objective, rule, *, query=None, address=None, trace=None, **options):
     """Maps over the inputs of what a rule finds for the tokens.
 
     Args:
@@ -89,6 +92,7 @@ def attention_maps(network, inputs, objective, rule, *, query=None, address=None
         rule: as of `token_relevance`, of dicts of a stream to [batch, tokens].
         query: int, the token whose row is explained; None: the tokens that the score reads, counted alike.
         address: of the one attention that the rule looks at, which it is given; None: it follows tokens through all.
+        trace: as of `token_relevance`.
         options: keyword arguments of the rule.
 
     Returns:
@@ -98,11 +102,11 @@ def attention_maps(network, inputs, objective, rule, *, query=None, address=None
     Raises:
         Refused: as `token_relevance`, and for tokens that no position of an input belongs to.
     """
-    relevance = token_relevance(network, inputs, objective, rule, query=query, address=address, **options)
+    relevance = token_relevance(network, inputs, objective, rule, query=query, address=address, trace=trace, **options)
     return lay_over_inputs(network, network.inputs(inputs), token_streams(network, objective), relevance)
 
 
-def token_relevance(network, inputs, objective, rule, *, query=None, address=None, **options):
+def token_relevance(network, inputs, objective, rule, *, query=None, address=None, trace=None, **options):
     """What a rule finds for tokens, from all attention and its gradients in one pass.
 
     Args:
@@ -112,6 +116,7 @@ def token_relevance(network, inputs, objective, rule, *, query=None, address=Non
         rule: traceable `(Attended, **options)` -> structure of tensors [batch, ...].
         query: as of `attention_maps`.
         address: as of `attention_maps`.
+        trace: function such as `lab.transformer_rules.trace_relevance`, for a rule that reads relevance; None: for all others.
         options: keyword arguments of the rule.
 
     Returns:
@@ -129,14 +134,16 @@ def token_relevance(network, inputs, objective, rule, *, query=None, address=Non
 
     def body(batched, shared):
         (inputs, numbers), (weights, query) = batched, shared
-        return rule(_attended(network, objective, streams, inputs, numbers, weights, query), **options)
+        traced = (trace or _trace)(network, objective, inputs, numbers, weights, _reads(streams))
+        return rule(_attended(network, streams, inputs, query, *traced), **options)
 
     (arrays, numbers), weights = routines.prepare(network, inputs, objective)
     ends = [address] if address else streams.ends.values()
     counts = [_query_count(network, streams, streams.step(end), tf.nest.flatten(arrays)) for end in ends]
     query = np.int32(READ if query is None else _checked_query(query, counts))
     key = ("attention", objective.structure, rule, tuple(sorted(options.items())))
-    return routines.run(network, key, body, (arrays, numbers), (weights, query), most=chunk_size(network, arrays))
+    most = chunk_size(network, arrays, PASSES if trace else 1)
+    return routines.run(network, key, body, (arrays, numbers), (weights, query), most=most)
 
 
 def read_rows(attended):
@@ -144,17 +151,46 @@ def read_rows(attended):
     return attended.rows
 
 
-def _attended(network, objective, streams, inputs, numbers, weights, query):
+def roll_out(attended, passed_on):
+    """The row of the product of all layers' matrices, from the output down, so that no matrices are multiplied.
+
+    Args:
+        attended: `Attended`.
+        passed_on: function of (`Attended`, `Step`) that gives what a query's token keeps [batch, queries] or 1, and what comes to
+            it from each key [batch, queries, keys].
+
+    Returns:
+        dict of a stream to [batch, tokens].
+    """
+    relevance = {attended.streams.end(stream): row for stream, row in attended.rows.items()}
+    for step in reversed(attended.streams.steps):
+        row = relevance.pop((step.queries, step.queries_at + 1), None)
+        if row is not None:
+            kept, passed = passed_on(attended, step)
+            before, read = (step.queries, step.queries_at), (step.keys, step.keys_at)
+            relevance[before] = relevance.get(before, 0) + row * kept
+            relevance[read] = relevance.get(read, 0) + tf.einsum("bq,bqk->bk", row, passed)
+    return {stream: values for (stream, _), values in relevance.items()}
+
+
+def _reads(streams):
+    addresses = [step.address for step in streams.steps]
+    return [*addresses, *map(values_address, addresses)]
+
+
+def _trace(network, objective, inputs, numbers, weights, reads):
+    trace = network.trace(inputs, [*objective.paths, *reads])
+    return score(objective.structure, weights, numbers, trace), trace.activations
+
+
+def _attended(network, streams, inputs, query, scores, read, relevance=None):
     ports = {step.address: values_address(step.address) for step in streams.steps}
-    trace = network.trace(inputs, [*objective.paths, *ports, *ports.values()])
-    scores = score(objective.structure, weights, numbers, trace)
-    factors = {address: trace.activations[address] for address in ports}
-    values = {address: tf.cast(trace.activations[port], tf.float32) for address, port in ports.items()}
+    factors = {address: read[address] for address in ports}
+    values = {address: tf.cast(read[port], tf.float32) for address, port in ports.items()}
     last = _slopes(scores, {address: factors[address] for address in streams.ends.values()})
     rows = {stream: _name_query(_read_rows(last[address]), query) for stream, address in streams.ends.items()}
-    return Attended(
-        network, streams, scores, factors, values, rows, query, _kept_tokens(network, streams, inputs, factors)
-    )
+    kept = _kept_tokens(network, streams, inputs, factors)
+    return Attended(network, streams, scores, factors, values, rows, query, kept, relevance)
 
 
 def _kept_tokens(network, streams, inputs, factors):

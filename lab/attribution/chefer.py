@@ -1,10 +1,12 @@
 """Attention and its gradients: how much a score has from each token, by the part of attention that raises it."""
 
 from lab.attribution import explainers
-from lab.attribution.attention_maps import attention_maps
+from lab.attribution.attention_maps import attention_maps, roll_out
 from lab.attribution.options import positive_integer
 from lab.attribution.token_streams import attention_address, token_streams
 from lab.environment import tf
+from lab.refusal import Refused
+from lab.transformer_rules import trace_relevance
 
 
 @explainers.register(needs="attention")
@@ -13,7 +15,7 @@ def chefer(network, inputs, objective, *, query=None):
 
     For self-attention, attention of two inputs to each other, and encoders with decoders (equations 5 to 11). Relevance begins
     with the identity, so that a token that the score reads itself has its share of 1. Their earlier method, by relevance
-    propagation, is not this one.
+    propagation, is `transformer_attribution`.
 
     Args:
         query: the number of the token whose row is explained, such as that of the class token; None: the mean row of the tokens
@@ -26,6 +28,32 @@ def chefer(network, inputs, objective, *, query=None):
         Refused: as `attention_rollout`.
     """
     return attention_maps(network, inputs, objective, _generic_relevance, query=query)
+
+
+@explainers.register(needs="attention")
+def transformer_attribution(network, inputs, objective, *, query=None):
+    """Transformer attribution, the relevance of attention weights where they raise the score, rolled out (Chefer, Gur, Wolf 2021, https://arxiv.org/abs/2012.09838).
+
+    In each layer it is the mean over heads of the positive part of gradient times relevance, plus the identity. Relevance begins
+    with 1, and is shared by `lab.transformer_rules`. The paper's normalization of sums runs over a sample, and so does this
+    one. A normalization that is no layer of Keras shares relevance
+    operation by operation.
+
+    Args:
+        query: as of `chefer`.
+
+    Returns:
+        unsigned float32, as of `raw_attention`.
+
+    Raises:
+        Refused: as `attention_rollout`, for cross-attention, and for an operation without a rule.
+    """
+    for step in token_streams(network, objective).steps:
+        if step.queries != step.keys:
+            raise Refused(
+                f"Transformer attribution follows self-attention. Received: {step.address!r}, which reads other tokens than it adds to. Use chefer."
+            )
+    return attention_maps(network, inputs, objective, _relevance_rolled_out, query=query, trace=trace_relevance)
 
 
 @explainers.register(resolution="attention", needs="attention")
@@ -86,6 +114,18 @@ def _generic_relevance(attended):
             stream: before.get(stream, 0) + changes.get(stream, 0) for stream in {**before, **changes}
         }
     return _read_relevance(attended, relevance)
+
+
+def _relevance_rolled_out(attended):
+    """The product over layers of identity and relevance where it raises the score (equations 13 and 14)."""
+    factors = attended.factors
+    relevance = dict(zip(factors, attended.relevance(list(factors.values()))))
+
+    def passed_on(attended, step):
+        product = attended.slopes[step.address] * tf.cast(relevance[step.address], tf.float32)
+        return 1.0, tf.reduce_mean(tf.nn.relu(product), axis=1)
+
+    return roll_out(attended, passed_on)
 
 
 def _raising_attention(attended, address):

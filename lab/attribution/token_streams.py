@@ -19,6 +19,24 @@ from lab.scoring import score
 SAMPLES = 2
 # Operations that look rows up by ids. Elsewhere whole numbers that become floats are a mask.
 _LOOKING = {"ResourceGather", "GatherV2", "OneHot"}
+# Operations between the parts of attention logits and their softmax: sums, masks and scales.
+_JOINING = {
+    "AddV2",
+    "Add",
+    "AddN",
+    "Sub",
+    "BiasAdd",
+    "Mul",
+    "RealDiv",
+    "SelectV2",
+    "Identity",
+    "Cast",
+    "Neg",
+    "Reshape",
+}
+_JOINING |= {"Transpose", "ExpandDims", "Squeeze", "StridedSlice", "BroadcastTo", "Tile", "Maximum", "Minimum"}
+# A walk back from attention weights to their softmax takes few steps.
+_STEPS = 12
 
 
 @dataclass(frozen=True)
@@ -243,13 +261,34 @@ class _ScoreGraph:
     def _join(self, groups, address):
         """Join what an attention shows to be one stream: a pair of sources, one of its queries' stream and one of its keys'."""
         values, weights = self.sources[address]
-        keys = sorted(values, key=str) or [("keys", address)]
-        beside = [source for source in weights - values if not self._is_row(source)]
+        keys, content = sorted(values, key=str) or [("keys", address)], self._content(address)
+        beside = [source for source in weights - values if source in content and not self._is_row(source)]
         row = self.rows[address]
         groups.join(keys)
         # Where nothing else decides the weights, queries are the keys' tokens, or learned ones of another number.
         groups.join([address, *(beside or (keys if row.queries == row.keys else []))])
         return address, keys[0]
+
+    def _content(self, address):
+        """The sources that an attention's weights compare with its keys: set.
+
+        What is added to logits by itself, such as a bias or a mask for each pair of tokens, is neither query nor key.
+        """
+        values, weights = self.sources[address]
+        softmax = self._softmax_of(self.tensors[address])
+        parts = [self.sources_of(part) for part in _parts_of(softmax.inputs[0])] if softmax else []
+        return set().union(*(part for part in parts if part & values)) or weights
+
+    def _softmax_of(self, weights):
+        """The operation that attention weights come from, or None where it is another one than Softmax."""
+        waiting = [weights]
+        for _ in range(_STEPS):
+            operations = [tensor.op for tensor in waiting]
+            softmax = next((op for op in operations if op.type == "Softmax"), None)
+            if softmax or not waiting:
+                return softmax
+            waiting = [origin for op in operations for origin in op.inputs if origin.name not in self.marks]
+        return None
 
     def _is_row(self, source):
         """Whether a source is an input of numbers [batch, numbers], such as a mask, which holds no queries: bool."""
@@ -297,6 +336,20 @@ class _Groups:
     def join(self, elements):
         first, *others = map(self.group, elements)
         self.parents |= {other: first for other in others if other != first}
+
+
+def _parts_of(logits):
+    """The tensors that attention logits are a sum of, or are masked and scaled by: list."""
+    parts, visited, waiting = [], set(), [logits]
+    while waiting:
+        tensor = waiting.pop()
+        if tensor.op.type not in _JOINING:
+            parts.append(tensor)
+            continue
+        origins = [origin for origin in tensor.op.inputs if origin.name not in visited]
+        visited |= {origin.name for origin in origins}
+        waiting += origins
+    return parts
 
 
 def _origins(operation, is_id):

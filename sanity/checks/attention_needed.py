@@ -5,22 +5,29 @@ attention does is a reason of the answers to it.
 """
 
 import functools
+from dataclasses import replace
 
 import numpy as np
 
 from lab import routines
 from lab.attention import uniform
 from lab.environment import tf
+from lab.taps import upstream_names
 from sanity.checks import checks
 from sanity.evidence import Gate
+from sanity.finetuning import FinetunedNetworks
 from sanity.heads import ATTENTION, attention_gate, head_evidence
 from sanity.ruling import About, Margins, Ruling, rules
 from sanity.seeds import derive_seed
-from sanity.statistics import FEWEST, t_interval, wilson_interval
-from sanity.worlds.trainable import WholeNetwork
+from sanity.statistics import FEWEST, Interval, t_interval, wilson_interval
+from sanity.worlds.trainable import UpperPart, WholeNetwork
 from sanity.worlds.training import Trainer
 
 REPEATS, HELD_OUT = 6, 300
+# How often on each source held out one network of a pair alone is right.
+ALONE = {"attention": "only with attention", "uniform": "only uniform"}
+# Standard deviations of an interval of 95%.
+WIDTH = 1.96
 
 
 class TappedNetwork(WholeNetwork):
@@ -68,23 +75,49 @@ def _uniform(weights):
     return uniform(weights, None)
 
 
-@checks.register(claim="attention")
+@checks.register(claim="attention", compares_networks=True)
 def attention_needed(subject, *, seed, repeats=REPEATS):
     """Does a network that is trained with uniform attention answer as well as one with attention of its own?
 
-    Networks are trained in pairs, from the same initial weights on the same data. Data and weights differ between pairs.
+    Networks are trained in pairs, from the same initial weights on the same data. In a world data and weights differ between
+    pairs. Of a user's data the samples are the same for all, so that the sources held out have a part in the interval.
 
     Args:
-        subject: the `Subject` of a world whose networks are trained.
-        seed: int, of data and networks.
+        subject: the `Subject` of a world whose networks are trained, or of `sanity.finetuning.FinetunedNetworks`.
+        seed: int, of data and networks; of fine-tuned networks theirs counts.
         repeats: int, pairs of networks.
 
     Returns:
-        list of one `Evidence` with samples attention and uniform, the accuracies on held-out samples, float64 [repeats].
+        list of one `Evidence` with samples attention and uniform, the accuracies on held-out samples, float64 [repeats]; of
+            fine-tuned networks also how often one of a pair alone is right on each source held out, float64 [sources].
     """
-    gates = [attention_gate(subject.network), _world_gate(subject.world)]
+    gates = [attention_gate(subject.network), _training_gate(subject)]
     if any(gate.status != "passed" for gate in gates):
         return [head_evidence("attention_needed", ATTENTION, subject, {}, gates)]
+    measure = _of_finetuned if isinstance(subject.networks, FinetunedNetworks) else _of_world
+    samples, competence = measure(subject, seed, repeats)
+    sizes, settings = {"repeats": repeats}, {"seed": seed, "repeats": repeats}
+    settings |= {"scope": subject.part.scope} if subject.part else {}
+    sizes |= {"held out": len(samples[ALONE["attention"]])} if ALONE["attention"] in samples else {}
+    gates.append(competence)
+    return [head_evidence("attention_needed", ATTENTION, subject, samples, gates, sizes=sizes, settings=settings)]
+
+
+def _training_gate(subject):
+    """Whether networks can be trained with uniform attention: `Gate`."""
+    world, networks = subject.world, subject.networks
+    if isinstance(networks, FinetunedNetworks):
+        count = len(_trained_attention(networks))
+        words = f"{count} layers of attention behind {networks.part.layer or 'the inputs'}; needed: 1, name an earlier layer"
+        return Gate("attention that is trained", "passed" if count else "not applicable", words)
+    words = getattr(world, "name", "none: train on your labels with --finetune all, or name a --world")
+    if world is None and subject.replicates:
+        words = "no function or file trains networks with uniform attention: give --finetune all in its place"
+    return Gate("networks to train", "passed" if world and world.training else "not applicable", words)
+
+
+def _of_world(subject, seed, repeats):
+    """Accuracies of pairs that are trained in a world, and the gate of their competence."""
     network = subject.world.network()
     trainers = {
         name: Trainer(network, subject.world.training, TappedNetwork(network, name == "uniform"))
@@ -92,18 +125,7 @@ def attention_needed(subject, *, seed, repeats=REPEATS):
     }
     pairs = [_accuracies(subject, trainers, derive_seed(seed, "pair", turn)) for turn in range(repeats)]
     samples = {name: np.array([pair[name] for pair in pairs]) for name in trainers}
-    gates.append(_competence(samples["attention"], subject.classes))
-    settings = {"seed": seed, "repeats": repeats}
-    return [
-        head_evidence(
-            "attention_needed", ATTENTION, subject, samples, gates, sizes={"repeats": repeats}, settings=settings
-        )
-    ]
-
-
-def _world_gate(world):
-    is_trainable = bool(world and world.training)
-    return Gate("world to train in", "passed" if is_trainable else "not applicable", getattr(world, "name", "none"))
+    return samples, _competence(samples["attention"], 1 / subject.classes, HELD_OUT * repeats)
 
 
 def _accuracies(subject, trainers, seed):
@@ -120,11 +142,44 @@ def _accuracy(trainer, state, samples):
         return float(np.mean(trainer.part.predict(samples.inputs) == samples.cue_labels))
 
 
-def _competence(accuracies, classes):
-    """Networks with attention of their own are right so much more often than chance that the margin can be lost: `Gate`."""
-    count = HELD_OUT * len(accuracies)
-    share = wilson_interval(round(float(accuracies.mean() * count)), count)
-    least = 1 / classes + Margins().equal
+def _of_finetuned(subject, _, repeats):
+    """Accuracies of pairs that are trained on a user's labels, who alone is right, and the gate of their competence."""
+    networks = subject.networks
+    layer, replaced = networks.part.layer, dict.fromkeys(_trained_attention(networks), _uniform)
+    parts = {"attention": None, "uniform": UpperPart(networks.network, layer, replaced)}
+    right = {name: np.stack([networks.correct(turn, part) for turn in range(repeats)]) for name, part in parts.items()}
+    samples = {name: values.mean(axis=1) for name, values in right.items()}
+    sources = networks.held_out.sources
+    for name, other in (("attention", "uniform"), ("uniform", "attention")):
+        alone = (right[name] & ~right[other]).mean(axis=0)
+        samples[ALONE[name]] = np.bincount(sources, alone) / np.bincount(sources)
+    return samples, _competence(samples["attention"], subject.chance, len(samples[ALONE["attention"]]))
+
+
+def _trained_attention(networks):
+    """Addresses of the attention that is behind the layer from which networks are trained: list of str."""
+    network, part, addresses = networks.network, networks.part, []
+    if part.layer is None:
+        return list(network.attentions)
+
+    def trace(inputs):
+        read = network.trace(inputs, [part.layer, *network.attentions]).activations
+        layer = read[part.layer].name
+        addresses.extend(at for at in network.attentions if layer in upstream_names(read[at]))
+
+    tf.function(trace, autograph=False).get_concrete_function(network.spec)
+    return addresses
+
+
+def _competence(accuracies, chance, count):
+    """Networks with attention of their own are right so much more often than chance that the margin can be lost: `Gate`.
+
+    Args:
+        accuracies: float64 [networks].
+        chance: float, accuracy of guessing.
+        count: int, answers that are independent of each other.
+    """
+    share, least = wilson_interval(round(float(accuracies.mean() * count)), count), chance + Margins().equal
     words = f"right on {share} of held-out samples; needed: above {least:.2f}"
     return Gate("network competent", "passed" if share.low > least else "failed", words)
 
@@ -142,12 +197,15 @@ def _competence(accuracies, classes):
         number="with uniform attention in training",
         similarity="accuracy of a network with attention of its own, less that of one from the same weights with uniform attention",
         sampled=False,
-        counted={"repeats": "pairs of networks"},
+        counted={"repeats": "pairs of networks", "held out": "sources held out"},
         cannot="Cannot conclude: that the weights of attention say why an answer was given, or anything about other tasks.",
     ),
 )
 def judge_attention_needed(family, margins, seed):
     """Student's t over pairs of networks, against a margin of accuracy.
+
+    Of fine-tuned networks the interval is as much wider as the sources held out leave open (Agresti, Min 2005,
+    https://doi.org/10.1002/sim.1781).
 
     Args:
         family: list of `Evidence` of this check.
@@ -159,14 +217,15 @@ def judge_attention_needed(family, margins, seed):
     """
     del seed  # Nothing is drawn.
     return [
-        _judge_pairs(evidence.samples["attention"] - evidence.samples["uniform"], margins, evidence)
+        replace(_judge_pairs(evidence.samples, margins), scope=evidence.settings.get("scope", ""))
         for evidence in family
     ]
 
 
-def _judge_pairs(lost, margins, evidence):
-    interval, margin = t_interval(lost), f"{margins.equal} of accuracy"
-    also = tuple((name, f"{values.mean():.2f}") for name, values in evidence.samples.items())
+def _judge_pairs(samples, margins):
+    lost, margin = samples["attention"] - samples["uniform"], f"{margins.equal} of accuracy"
+    interval = _widened(t_interval(lost), samples)
+    also = tuple((name, f"{samples[name].mean():.2f}") for name in ("attention", "uniform"))
     if len(lost) < FEWEST:
         why = f"fewer than {FEWEST} pairs of networks decide nothing"
         remedy = f"Train {FEWEST} pairs or more."
@@ -176,4 +235,20 @@ def _judge_pairs(lost, margins, evidence):
     if interval.high < margins.equal:
         return Ruling("INVALID", "NOT NEEDED", interval, why=f"less than {margin} is lost", also=also)
     why = f"it is not shown whether more than {margin} is lost"
-    return Ruling("INCONCLUSIVE", "UNDECIDED", interval, why=why, also=also)
+    remedy = "Give more labelled inputs." if ALONE["attention"] in samples else ""
+    return Ruling("INCONCLUSIVE", "UNDECIDED", interval, why=why, also=also, remedy=remedy)
+
+
+def _widened(interval, samples):
+    """An interval over pairs of networks, widened by what the sources held out leave open: `Interval`."""
+    if ALONE["attention"] not in samples:
+        return interval
+    # Half a source is added to each way in which two networks may answer, so that no interval is empty.
+    won, lost = (samples[ALONE[name]].sum() for name in ("attention", "uniform"))
+    count = len(samples[ALONE["attention"]]) + 2
+    difference = (won - lost) / count
+    variance = (won + lost + 1 - count * difference**2) / count**2
+    half = np.hypot((interval.high - interval.low) / 2, WIDTH * np.sqrt(variance))
+    return Interval(
+        interval.mean, float(min(interval.mean, difference) - half), float(max(interval.mean, difference) + half)
+    )

@@ -9,6 +9,7 @@ import numpy as np
 from lab import routines
 from lab.attention import distance_from_uniform, knocked_out, outputs_under, permuted, select, uniform
 from lab.environment import tf
+from lab.refusal import Refused
 from sanity.checks import checks
 from sanity.controls import families
 from sanity.evidence import Gate
@@ -38,13 +39,13 @@ def attention_use(subject, *, seed, draws=DRAWS, layers=(), groups=None):
         seed: int, of the permutations.
         draws: int, permutations of every head.
         layers: addresses of the weights of the layers whose heads are changed; empty: all layers.
-        groups: int [inputs], the source of every input, whose inputs count as one; None: each is its own source.
+        groups: sequence, the source of every input, whose inputs count as one; None: those of the subject.
 
     Returns:
         list of `Evidence`, one a head, a layer and a control, with samples permuted, uniform, knocked out and another input,
             float64 [sources], and how far the weights are from uniform ones.
     """
-    groups = np.arange(len(subject.names)) if groups is None else np.asarray(groups)
+    groups = _numbered(subject, groups)
     gates = [attention_gate(subject.network), _sources_gate(groups)]
     if any(gate.status != "passed" for gate in gates):
         return [head_evidence("attention_use", ATTENTION, subject, {}, gates)]
@@ -66,6 +67,16 @@ def attention_use(subject, *, seed, draws=DRAWS, layers=(), groups=None):
         head_evidence("attention_use", name, subject, values, gates, sizes=sizes, settings=settings)
         for name, values in samples.items()
     ]
+
+
+def _numbered(subject, groups):
+    """The source of every input as a number: int [inputs]."""
+    count = len(subject.names)
+    groups = next((known for known in (groups, subject.groups) if known is not None), range(count))
+    if len(groups) != count:
+        raise Refused(f"Every input has one group, its source. Received: {len(groups)} groups for {count} inputs.")
+    numbers = {}
+    return np.array([numbers.setdefault(group, len(numbers)) for group in groups])
 
 
 def _answers(subject, outputs=None):

@@ -63,14 +63,15 @@ class UpperPart:
     Args:
         network: `Network` of one output [batch, classes], as it is before anything is trained.
         layer: str, the address of the layer; None: the whole network.
+        replaced: dict of an address, as of attention weights, to a function of the tensor there, in training and afterwards.
 
     Raises:
         Refused: for an unknown layer, one that something leads around, and one behind which nothing is trained, or that depends on
             what is trained.
     """
 
-    def __init__(self, network, layer=None):
-        self.network, self.layer = network, layer
+    def __init__(self, network, layer=None, replaced=None):
+        self.network, self.layer, self.replaced = network, layer, replaced or {}
         if layer is not None:
             network.refuse_unknown(layer)
         self.names = self._trained_names()
@@ -78,7 +79,7 @@ class UpperPart:
             raise Refused(
                 f"A network is trained from a layer on that weights to train follow. Received: {layer or network.name!r}, and none behind it. Name an earlier layer, as lab list layers has them."
             )
-        if layer is not None:
+        if layer is not None and not self.replaced:
             self._refuse_way_around()
             self._refuse_shared_weights()
         self.given = network.state(self.names)
@@ -135,11 +136,11 @@ class UpperPart:
             tensor [batch, classes], two columns for one unit.
         """
         if self.layer is None:
-            trace = self.network.trace(features, interceptors=[])
+            trace = self.network.trace(features, interceptors=[], replaced=self.replaced)
         else:
             shape = [side or FREE for side in self.network.spec.shape[1:]]
             blank = tf.zeros([tf.shape(features)[0], *shape], self.network.spec.dtype)
-            trace = self.network.trace(blank, interceptors=[], replaced={self.layer: features})
+            trace = self.network.trace(blank, interceptors=[], replaced={**self.replaced, self.layer: features})
         logits = tf.cast(trace.logits(), tf.float32)
         return tf.concat([tf.zeros_like(logits), logits], axis=1) if logits.shape[1] == 1 else logits
 
@@ -156,7 +157,8 @@ class UpperPart:
         def body(batched, _):
             return self.logits(batched[0])
 
-        return routines.run(self.network, ("upper part", self.layer), body, (np.asarray(features),), ())
+        key = ("upper part", self.layer, *self.replaced.items())
+        return routines.run(self.network, key, body, (np.asarray(features),), ())
 
     def predict(self, features):
         """The highest class of each sample: int [batch]."""

@@ -16,6 +16,7 @@ ROWS = (
     Row(READ, FORWARD, 1.3),
     Row("attention_rollout", FORWARD),
     Row("chefer", BARE, 3.0),
+    Row("transformer_attribution", BARE, 3.0),
     Row("legrad", BARE),
 )
 

@@ -361,7 +361,13 @@ def test_padding_has_no_part(cases, method):
 
 @pytest.mark.parametrize(
     ("method", "options"),
-    [("attention_gradcam", {"relu": False}), ("legrad", {}), ("chefer", {}), ("attention_rollout", {"discard": 0.3})],
+    [
+        ("attention_gradcam", {"relu": False}),
+        ("legrad", {}),
+        ("chefer", {}),
+        ("transformer_attribution", {}),
+        ("attention_rollout", {"discard": 0.3}),
+    ],
 )
 def test_a_text_has_the_same_map_alone_and_beside_longer_ones(cases, method, options):
     net, ids = cases("text")
@@ -370,7 +376,9 @@ def test_a_text_has_the_same_map_alone_and_beside_longer_ones(cases, method, opt
     assert alone.any() and distance(maps[:1, :4], alone) < 1e-4
 
 
-@pytest.mark.parametrize("method", ["legrad", "attention_gradcam", "chefer", "attention_rollout"])
+@pytest.mark.parametrize(
+    "method", ["legrad", "attention_gradcam", "chefer", "transformer_attribution", "attention_rollout"]
+)
 def test_tokens_behind_the_one_that_is_read_have_no_part_in_a_causal_network(method):
     inputs = keras.Input((5, 4))
     attended = keras.layers.MultiHeadAttention(2, 3)(inputs, inputs, use_causal_mask=True)
@@ -394,6 +402,55 @@ def test_attention_that_pools_is_read_at_its_steps(cases):
     np.testing.assert_allclose(lab.raw_attention(net, inputs, GOAL), weights[:, 0, 0], atol=1e-6)
     rolled_out = lab.attention_rollout(net, inputs, GOAL)
     np.testing.assert_allclose(rolled_out, weights[:, 0, 0] / 2, atol=1e-6)
+
+
+@pytest.mark.parametrize("features", [(), (4,)])
+def test_what_is_added_to_the_logits_of_pairs_is_no_stream(features):
+    net, rng = nets.biased(features), np.random.default_rng(0)
+    inputs = {"x": nets.series(3, 5), "pairs": rng.normal(size=(3, 5, 5, *features)).astype("float32")}
+    assert [(step.queries, step.keys) for step in token_streams(net, GOAL).steps] == [(0, 0)] * 2
+    relevance = np.eye(5)
+    for pair in inside(net, inputs).values():
+        relevance = relevance + raising(pair) @ relevance
+    maps = lab.chefer(net, inputs, GOAL)
+    assert distance(by_stream(maps)["x"], relevance[:, 0]) < 1e-4 and not maps["pairs"].any()
+    matrices = [weights.mean(axis=1) for weights, _ in inside(net, inputs).values()]
+    assert distance(lab.attention_rollout(net, inputs, GOAL)["x"].sum(axis=-1), rolled(matrices)[:, 0]) < 1e-5
+
+
+class Talking(keras.layers.Layer):
+    """Attention whose two heads are mixed, before the softmax or behind it (Shazeer et al. 2020)."""
+
+    def __init__(self, behind, **options):
+        super().__init__(**options)
+        self.behind = behind
+
+    def build(self, shape):
+        self.mix = self.add_weight(shape=(2, 2), name="mix")
+
+    def call(self, x):
+        logits, ops = keras.ops.stack([x @ keras.ops.transpose(x, (0, 2, 1))] * 2, axis=1), keras.ops
+        if not self.behind:
+            logits = ops.einsum("bhqk,hg->bgqk", logits, self.mix)
+        weights = ops.softmax(logits)
+        if self.behind:
+            weights = ops.einsum("bhqk,hg->bgqk", weights, self.mix)
+        return x + ops.einsum("bgqk,bkc->bqgc", weights, x)[:, :, 0]
+
+
+@pytest.mark.parametrize("behind", [False, True])
+def test_heads_that_are_mixed_before_the_softmax_are_read(behind):
+    inputs = keras.Input((5, nets.SIZE))
+    net = network(filled(keras.Model(inputs, nets.head(Talking(behind, name="talking")(inputs), True))))
+    x = nets.series(2, 5)
+    if behind:
+        with pytest.raises(lab.Refused, match="needs attention"):
+            lab.explain(net, x, lab.logit(0), method="raw_attention")
+        return
+    products = np.einsum("bqc,bkc->bqk", x, x)[..., None] * np.asarray(net.tree["talking"].mix).sum(axis=0)
+    weights = np.asarray(keras.ops.softmax(products, axis=2))
+    maps = lab.raw_attention(net, x, lab.logit(0), head=1)
+    np.testing.assert_allclose(maps, weights[:, 0, :, 1], atol=1e-5)
 
 
 def test_ids_with_segments_and_a_mask_are_one_stream():

@@ -175,6 +175,39 @@ def test_a_csv_with_paths_is_a_list_of_images(tmp_path):
     assert source_kind(path) == "table"
 
 
+def test_a_csv_with_texts_has_their_labels_and_sources(tmp_path):
+    path = tmp_path / "list.csv"
+    path.write_text('author,text,mood\nann,"good, and long",1\nbob,bad,0\nann,fine,1\n')
+    data = lab.open_data(path, label="mood", group="author")
+    assert data.kind == "text" and data.inputs == ("good, and long", "bad", "fine")
+    assert data.labels == ("1", "0", "1") and data.groups == ("ann", "bob", "ann") and data.label == "mood"
+    assert lab.open_data(path).labels is None and lab.open_data(path).groups == (0, 1, 2)
+    assert data.spread(5).inputs == ("good, and long", "bad")
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "words"),
+    [
+        ("text,mood\na,1\n", {"label": "mod"}, "named as in the first line of .* Received: 'mod'. Nearest: mood"),
+        ("text,mood\na,1\n", {"group": "text"}, "Received: 'text'"),
+        ("text,mood\na,1\nb,\n", {"label": "mood"}, "Every text has a mood. Received: .*, text 2, without one"),
+        ("text,mood\n ,1\n", {}, "at least one word. Received: .* line 1"),
+        ("text,mood\na,1\n", {"columns": ["mood"]}, "columns= is for tables and arrays"),
+        ("text,mood\na\n", {}, "rows of the same length"),
+    ],
+)
+def test_texts_of_a_csv_are_refused_with_what_was_received(tmp_path, rows, options, words):
+    (tmp_path / "list.csv").write_text(rows)
+    with pytest.raises(lab.Refused, match=words):
+        lab.open_data(tmp_path / "list.csv", **options)
+
+
+def test_lines_of_text_have_no_columns(tmp_path):
+    (tmp_path / "lines.txt").write_text("good\nbad\n")
+    with pytest.raises(lab.Refused, match="group= is a column of a .csv with a column text. Received: .*lines.txt"):
+        lab.open_data(tmp_path / "lines.txt", group="author")
+
+
 @pytest.mark.parametrize("batch", [None, 4])
 def test_a_dataset_is_read_once_it_has_an_end(batch):
     inputs, labels = np.arange(20, dtype="float32").reshape(10, 2), np.arange(10) % 2

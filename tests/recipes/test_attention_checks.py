@@ -44,6 +44,19 @@ def test_every_head_has_a_verdict_and_a_card(command, reader):
     assert 'id="0-attention_use-attention:weights-head-1"' in text and "Attention is used" in text
 
 
+def test_texts_of_one_source_count_once(command, reader, tmp_path):
+    texts = pathlib.Path(reader[3]).read_text(encoding="utf-8").splitlines()
+    rows = [f"{text},{number % 2},author {number // 2}" for number, text in enumerate(texts)]
+    (tmp_path / "texts.csv").write_text("\n".join(["text,mood,author", *rows]), encoding="utf-8")
+    words = ["check", *reader[:3], tmp_path / "texts.csv", "--label", "mood", "--check", "attention_use", "--json"]
+    for options, count in (([], 10), (["--group", "author"], 5)):
+        code, output, error = command(*words, *options)
+        assert code == 0, error
+        assert {row["sizes"]["images"] for row in json.loads(output)["verdicts"]} == {count}
+    code, _, error = command(*words, "--group", "writer")
+    assert code == 2 and "Received: 'writer'" in error
+
+
 def test_a_setting_of_a_check_of_heads_is_known(command, reader, tmp_path):
     recipe = tmp_path / "heads.toml"
     model, data = reader[1], reader[3]
@@ -56,3 +69,40 @@ def test_a_setting_of_a_check_of_heads_is_known(command, reader, tmp_path):
     recipe.write_text(table + "draws = 3\n")
     code, output, _ = command("run", recipe)
     assert code == 0 and "3 permutations" in output
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory):
+    """A model of token ids, and ids with labels and authors: a token tells the class."""
+    keras.utils.set_random_seed(0)
+    folder, rng = tmp_path_factory.mktemp("labelled"), np.random.default_rng(0)
+    ids = keras.Input((6,), dtype="int32")
+    x = L.Embedding(12, 8)(ids)
+    x = L.GlobalAveragePooling1D()(x + L.MultiHeadAttention(2, 4, name="attention")(x, x))
+    keras.Model(ids, L.Dense(2, "softmax")(x)).save(folder / "ids.keras")
+    labels, rows = np.arange(120) % 2, rng.integers(3, 12, (120, 6))
+    rows[:, 2] = 1 + labels
+    authors = np.array([f"author {number // 4}" for number in range(120)])
+    np.savez(folder / "ids.npz", inputs=rows, labels=labels, author=authors)
+    (folder / "ids_training.py").write_text(
+        "import keras\n\ndef train(inputs, labels, *, seed):\n    keras.utils.set_random_seed(seed)\n"
+        f"    return keras.models.clone_model(keras.models.load_model({str(folder / 'ids.keras')!r}))\n"
+    )
+    return folder
+
+
+def test_networks_are_trained_with_uniform_attention_on_labels(command, labelled, monkeypatch):
+    words = ["check", "--model", labelled / "ids.keras", "--data", labelled / "ids.npz", "--label", "labels"]
+    words += ["--group", "author", "--check", "attention_needed", "--json"]
+    code, output, error = command(*words, "--finetune", "all", "--replicates", 2)
+    assert code == 0, error
+    (row,) = json.loads(output)["verdicts"]
+    assert row["scope"] == "training of the whole network" and row["sizes"]["repeats"] == 6
+    # Of thirty authors a third is held out.
+    assert row["finding"] == "UNDECIDED" and row["sizes"]["held out"] == 10
+    assert "Give more labelled inputs" in row["sentence"]
+    monkeypatch.syspath_prepend(labelled)
+    code, output, error = command(*words, "--train", "ids_training:train", "--replicates", 2)
+    assert code == 0, error
+    (row,) = json.loads(output)["verdicts"]
+    assert row["finding"] == "NOT APPLICABLE" and "give --finetune all in its place" in row["sentence"]

@@ -192,7 +192,9 @@ def _atom_changes(draw):
 def _pairs_of_accuracies(draw):
     repeats = int(draw.rng.choice([5, 6, 8]))
     lost = draw.rng.choice([0.0, 0.05, 0.3])
-    return {"attention": draw.around(0.9, repeats), "uniform": draw.around(0.9 - lost, repeats)}
+    alone = {f"only {name}": draw.rng.random(40) * lost for name in ("with attention", "uniform")}
+    accuracies = {"attention": draw.around(0.9, repeats), "uniform": draw.around(0.9 - lost, repeats)}
+    return accuracies | (alone if draw.rng.random() < 0.5 else {})
 
 
 def _concept_sensitivities(draw):

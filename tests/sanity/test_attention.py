@@ -1,5 +1,7 @@
 """Checks of attention: a circuit set by hand, whose heads are known, trained networks, and the laws of every check."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from scipy import stats
 
 import lab
 from lab import routines
-from sanity import randomization
+from sanity import finetuning, randomization
 from sanity.checks import attention_needed as needed
 from sanity.checks import attention_order as order
 from sanity.checks import attention_use as use
@@ -16,11 +18,15 @@ from sanity.checks import checks, names_of
 from sanity.controls import audit
 from sanity.evidence import Evidence
 from sanity.examination import judge_with_controls
+from sanity.finetuning import FinetunedNetworks, Labelled, about_finetuned, hold_out
 from sanity.head_weights import heads_of
 from sanity.randomization import randomize
 from sanity.removal import fills
+from sanity.ruling import Margins
+from sanity.streamed import from_arrays
 from sanity.subject import Subject, world_subject
 from sanity.verdict import judge
+from sanity.worlds.trainable import UpperPart
 from sanity.worlds.world import Samples, Training, World
 from tests.induction_networks import WORDS, induction_network, induction_samples
 
@@ -78,6 +84,16 @@ def test_inputs_of_one_source_count_as_one(induction):
     rows = use.attention_use(induction, seed=0, draws=2, groups=np.repeat(range(4), 4))
     assert rows[0].sizes["images"] == 4 and all(len(values) == 4 for values in rows[0].samples.values())
     assert set(findings(rows).values()) == {"UNDECIDED"}
+
+
+def test_sources_of_a_subject_are_those_of_its_data(induction):
+    groups = [f"author {number // 4}" for number in range(16)]
+    named = use.attention_use(induction, seed=0, draws=2, groups=groups)
+    known = use.attention_use(replace(induction, groups=groups), seed=0, draws=2)
+    assert known[0].sizes["images"] == 4
+    assert all(np.array_equal(*(row.samples["permuted"] for row in rows)) for rows in zip(named, known))
+    with pytest.raises(lab.Refused, match="3 groups for 16 inputs"):
+        use.attention_use(induction, seed=0, draws=2, groups=[1, 2, 3])
 
 
 def test_some_layers_alone_are_asked_about(induction):
@@ -206,8 +222,8 @@ def flagged_samples(factors):
 
 def attentive_network():
     x = keras.Input((TOKENS, CLASSES + 1))
-    y = L.GlobalAveragePooling1D()(L.MultiHeadAttention(1, 8, name="attention")(x, x))
-    return keras.Model(x, L.Dense(CLASSES)(y))
+    y = L.GlobalAveragePooling1D(name="mean")(L.MultiHeadAttention(1, 8, name="attention")(x, x))
+    return keras.Model(x, L.Dense(CLASSES, name="logits")(y))
 
 
 def pooling_network():
@@ -219,8 +235,8 @@ def pooling_network():
 
 
 def test_networks_that_hardly_learned_have_nothing_to_lose():
-    assert needed._competence(np.full(6, 0.29), 4).status == "failed"
-    assert needed._competence(np.full(6, 0.4), 4).status == "passed"
+    assert needed._competence(np.full(6, 0.29), 1 / 4, 1800).status == "failed"
+    assert needed._competence(np.full(6, 0.4), 1 / 4, 1800).status == "passed"
 
 
 def test_weights_of_a_head_are_not_guessed_where_positions_have_heads_of_their_own():
@@ -247,6 +263,81 @@ def test_attention_is_needed_where_no_mean_over_tokens_tells(build, finding):
     verdict = judge([evidence])[0]
     assert verdict.finding == finding, (verdict.sentence, evidence.samples)
     assert verdict.outcome == {"NEEDED": "PASS", "NOT NEEDED": "INVALID"}[finding]
+
+
+def finetuned(build, layer=None, count=360):
+    """Networks that are trained on flags from a layer on, and a subject that is asked about them."""
+    samples = flagged_samples(flagged_factors(np.random.default_rng(0), count))
+    # Two samples of each source.
+    groups = np.arange(count) // 2
+    parts = [
+        Labelled(from_arrays(samples.inputs[places]), samples.cue_labels[places], groups[places])
+        for places in hold_out(samples.cue_labels, groups, seed=0)
+    ]
+    keras.utils.set_random_seed(0)
+    networks = FinetunedNetworks(lab.load(build()), layer, *parts, seed=0, key="flags")
+    networks.network.adopt(networks.train("replicate", 0))
+    inputs, labels = parts[1].inputs.load()[:8], parts[1].labels[:8]
+    return about_finetuned(replace(subject_of(networks.network, inputs, labels), classes=CLASSES), networks)
+
+
+@pytest.mark.parametrize("build, finding", [(attentive_network, "NEEDED"), (pooling_network, "NOT NEEDED")])
+def test_attention_is_needed_on_labels_of_a_user(build, finding, monkeypatch):
+    monkeypatch.setattr(finetuning, "TRAINING", Training(goal=0.99, passes=30, rate=3e-2))
+    (evidence,) = needed.attention_needed(finetuned(build), seed=0)
+    verdict = judge([evidence])[0]
+    assert verdict.finding == finding, (verdict.sentence, evidence.samples)
+    assert evidence.sizes["held out"] == 60 and verdict.scope == "training of the whole network"
+    lost = evidence.samples["only with attention"].mean() - evidence.samples["only uniform"].mean()
+    assert lost == pytest.approx((evidence.samples["attention"] - evidence.samples["uniform"]).mean())
+
+
+def test_a_pair_begins_with_the_same_weights_and_attention_is_uniform_in_one(monkeypatch):
+    monkeypatch.setattr(finetuning, "TRAINING", Training(passes=0))
+    networks = finetuned(attentive_network).networks
+    part = UpperPart(networks.network, None, dict.fromkeys(networks.network.attentions, needed._uniform))
+    # Queries and keys decide nothing, so that nobody trains them.
+    assert {name.split("/")[-2] for name in networks.part.names} - {name.split("/")[-2] for name in part.names} == {
+        "_query_dense",
+        "_key_dense",
+    }
+    states = [networks.train("replicate", 1, other) for other in (None, part)]
+    assert all(np.array_equal(value, states[1][name]) for name, value in states[0].items())
+    inputs = networks.held_out.inputs.load()
+    with networks.network.weights(states[1]):
+        layer = networks.network.tree["attention"]
+        values = np.asarray(layer.value_dense(inputs)).mean(axis=1, keepdims=True)
+        mean = np.asarray(layer.output_dense(values))[:, 0]
+        np.testing.assert_allclose(part.class_logits(inputs), networks.network.tree["logits"](mean), atol=1e-5)
+        assert np.abs(part.class_logits(inputs) - networks.part.class_logits(inputs)).max() > 1e-3
+
+
+def test_networks_without_attention_to_train_are_told_what_to_type(monkeypatch):
+    monkeypatch.setattr(finetuning, "TRAINING", Training(passes=0))
+    behind = finetuned(attentive_network, layer="mean")
+    plain = replace(behind, networks=None)
+    trained = replace(plain, replicates=({}, {}))
+    for subject, words in (
+        (behind, "0 layers of attention behind mean"),
+        (plain, "none: train on your labels with --finetune all"),
+        (trained, "no function or file trains networks with uniform attention"),
+    ):
+        (evidence,) = needed.attention_needed(subject, seed=0)
+        assert evidence.failed[0].status == "not applicable" and words in evidence.failed[0].words
+
+
+def test_few_sources_held_out_decide_nothing():
+    equal = {"attention": np.full(6, 0.9), "uniform": np.full(6, 0.9)}
+    for count, findings_of in ((16, "UNDECIDED"), (100, "NOT NEEDED")):
+        alone = {name: np.zeros(count) for name in needed.ALONE.values()}
+        ruling = needed._judge_pairs(equal | alone, Margins())
+        # Agresti and Min's interval of no difference at all.
+        assert ruling.effect.high == pytest.approx(1.96 / (count + 2)) and ruling.finding == findings_of
+    alone = {"only with attention": np.repeat([1.0, 0.0], [8, 32]), "only uniform": np.repeat([1.0, 0.0], [2, 38])}
+    lost = {"attention": np.full(6, 0.9), "uniform": np.full(6, 0.75)}
+    centre, width = 6 / 42, 1.96 * np.sqrt((11 - 36 / 42) / 42**2)
+    effect = needed._judge_pairs(lost | alone, Margins()).effect
+    assert (effect.low, effect.high) == pytest.approx((centre - width, 0.15 + width))
 
 
 def test_without_attention_no_check_applies():

@@ -81,7 +81,7 @@ def test_statistics_are_estimated_for_the_initial_weights_and_then_stay(networks
     assert np.abs(activations.mean(axis=(0, 1, 2))).max() < 0.01
     assert np.abs(activations.std(axis=(0, 1, 2)) - 1).max() < 0.05
     assert not np.allclose(start["norm/moving_mean"], networks.network.state()["norm/moving_mean"])
-    trained = networks._trainer.fit(start, networks._features, networks.true_labels, 0)
+    trained = networks._trainer_of(networks.part).fit(start, networks._features, networks.true_labels, 0)
     assert not any("moving" in name for name in trained)
 
 
