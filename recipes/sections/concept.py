@@ -15,10 +15,10 @@ from recipes.launch import launch_tables
 from recipes.options import (
     DATA_DETAILS,
     data_options,
-    fail_on_option,
     model_options,
     run_options,
     split_names,
+    verdict_options,
 )
 from recipes.section import Deferred, Piece, Section
 from recipes.sections import register
@@ -362,7 +362,7 @@ def _show_concepts(recipe, jobs, store):
     show_default=True,
     help="Steps of pictures that climb each concept; 0: none.",
 )
-@fail_on_option
+@verdict_options
 @click.pass_context
 def command(
     context,
@@ -379,6 +379,7 @@ def command(
     layers,
     checks,
     fail_on,
+    baseline,
     **options,
 ):
     """Ask whether classes are sensitive to a concept, and whether the network uses it.
@@ -402,7 +403,7 @@ def command(
             "layers": split_names(layers or ""),
             "checks": split_names(checks),
         }
-    launch_tables(context, "concept", options, {"concept": concept, **sources}, fail_on)
+    launch_tables(context, "concept", options, {"concept": concept, **sources, "baseline": baseline}, fail_on)
 
 
 def _named_paths(texts):

@@ -102,9 +102,13 @@ def test_an_edited_picture_is_measured_again(command, folder, tmp_path):
     words[words.index(str(folder / "stripes"))] = str(tmp_path / "stripes")
     first, again = json.loads(command(*words)[1]), json.loads(command(*words)[1])
     assert first["run"] == again["run"] and first["verdicts"] == again["verdicts"]
+    same = json.loads(command(*words, "--baseline", first["run"], "--fail-on", "worse")[1])
+    assert same["error"] is None and {row["change"] for row in same["baseline"]["rows"]} == {"same"}
     Image.fromarray(concept_files.stripes(np.random.default_rng(9))).save(tmp_path / "stripes" / "000.png")
-    edited = json.loads(command(*words)[1])
+    edited = json.loads(command(*words, "--baseline", first["run"])[1])
     assert edited["verdicts"][0]["effect"] != first["verdicts"][0]["effect"]
+    rows = edited["baseline"]["rows"]
+    assert [(row["change"], row["reason"]) for row in rows] == [("not comparable", "other data")] * 4
 
 
 @pytest.mark.parametrize(
@@ -159,6 +163,9 @@ def test_the_table_of_a_family_is_that_which_holds_its_check(run):
     assert family_table(recipe, "0-atom_effect", {"check": "atom_effect", "claim": "concepts"})["draws"] == 20
     assert family_table(recipe, "0-tcav", {"check": "tcav", "claim": "concepts"}) == recipe["concept"]
     assert family_table(recipe, "1-atom_effect", {"check": "atom_effect", "claim": "concepts"}) == {}
+    recipe |= {"dictionary": {"layer": "second"}, "probe": {"exchanges": 39}}
+    assert family_table(recipe, "0-dictionary", {"check": "atom_effect", "claim": "concepts"}) == {"layer": "second"}
+    assert family_table(recipe, "0-probe_use", {"check": "probe_use", "claim": "concepts"}) == {"exchanges": 39}
 
 
 def test_a_texture_has_its_own_name():
