@@ -2,9 +2,12 @@
 
 Each run is a family of its own: pool, concepts, gradients or head are drawn anew. A run counts where any verdict of the family
 is SUPPORTED or USED. Beside it stands the t test of runs that share one concept set, as it ships with TCAV, without a correction.
+
+With `--networks 12`, networks are trained in the world of two planted concepts instead, so many on either, and asked about both.
 """
 
 import argparse
+from collections import Counter
 from dataclasses import replace
 
 import keras
@@ -16,6 +19,8 @@ from sanity.checks import checks
 from sanity.concepts import measure_study
 from sanity.statistics import wilson_interval
 from sanity.verdict import judge
+from sanity.world_networks import WorldNetworks
+from tests import concept_worlds
 from tests.sanity.concept_studies import CHANNELS, simulate
 
 ARMS = {
@@ -33,10 +38,14 @@ ARMS = {
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=int, default=200)
+    parser.add_argument("--networks", type=int, default=0)
     parser.add_argument("--checks", default="tcav,erasure")
     parser.add_argument("--world", default="mixed", choices=["mixed", "even", "rectified"])
     arguments = parser.parse_args()
     check_names = arguments.checks.split(",")
+    if arguments.networks:
+        _print_planted(arguments.networks, check_names)
+        return
     print("| check | arm | any verdict | each verdict | shared t test | learnable |")
     print("|---|---|---|---|---|---|")
     for arm, (kind, settings) in ARMS.items() if "tcav" in check_names else ():
@@ -89,6 +98,37 @@ def _erasure(seed, share):
     )
     passed = [verdict.passed for verdict in judge(checks.get("erasure")(study, seed=seed))]
     return any(passed), np.mean(passed)
+
+
+# Random directions beside an erasure: those of the command, and as many as tell more.
+DIRECTIONS = (19, 99)
+
+
+def _print_planted(count, check_names):
+    """How often each check finds what networks learned, and what they did not, as a table."""
+    print("| check | layer | concept | verdicts |")
+    print("|---|---|---|---|")
+    settings = {"tcav": [{}], "erasure": [{"directions": number} for number in DIRECTIONS]}
+    questions = [(name, options) for name in check_names for options in settings[name]]
+    findings = [row for kind in ("replicate", "rival") for row in _planted_findings(kind, count, questions)]
+    for title, layer, is_own in dict.fromkeys(row[:3] for row in findings):
+        words = Counter(row[3] for row in findings if row[:3] == (title, layer, is_own))
+        counted = ", ".join(f"{number} {finding}" for finding, number in words.most_common())
+        print(f"| {title} | {layer} | {'learned' if is_own else 'in every picture, and not learned'} | {counted} |")
+
+
+def _planted_findings(kind, count, questions):
+    """The finding on either concept of every network of a kind: iterator of (check, layer, whether it was learned, finding)."""
+    networks = WorldNetworks(concept_worlds.planted_concepts(), 0)
+    own = {"replicate": "first", "rival": "second"}[kind]
+    for index in range(count):
+        with networks.network.weights(networks.train(kind, index)):
+            study = concept_worlds.study(networks.network, ["hidden", "late"], seed=index)
+            for name, options in questions:
+                title = name + "".join(f", {value} {key}" for key, value in options.items())
+                for verdict in judge(checks.get(name)(study, seed=index, **options)):
+                    about = verdict.settings
+                    yield title, about["layer"], about["concept"] == own, verdict.finding
 
 
 def _rate(values):
