@@ -21,7 +21,7 @@ from sanity.statistics import wilson_interval
 from sanity.verdict import judge
 from sanity.world_networks import WorldNetworks
 from tests import concept_worlds
-from tests.sanity.concept_studies import CHANNELS, simulate
+from tests.sanity.concept_studies import CHANNELS, mixing_of, simulate
 
 ARMS = {
     "random sets of the pool, 1 concept": ("random", {}),
@@ -51,9 +51,8 @@ def main():
     for arm, (kind, settings) in ARMS.items() if "tcav" in check_names else ():
         rows = [_tcav(seed, kind, {**settings, "world": arguments.world}) for seed in range(arguments.runs)]
         print(f"| tcav | {arm} | {_rate([row[0] for row in rows])} | {_means(rows, (1, 2, 3))} |", flush=True)
-    shares = (("no concept is read", 0.0), ("the concept is read like the rest", 1.0), ("twice as much", 2.0))
-    for arm, share in shares if "erasure" in check_names else ():
-        rows = [_erasure(seed, share) for seed in range(arguments.runs)]
+    for arm, share in SHARES.items() if "erasure" in check_names else ():
+        rows = [_erasure(seed, share, arguments.world) for seed in range(arguments.runs)]
         print(f"| erasure | {arm} | {_rate([row[0] for row in rows])} | {_means(rows, (1,))} | | |", flush=True)
 
 
@@ -79,17 +78,41 @@ def _network():
 NETWORK = _network()
 
 
-def _erasure(seed, share):
-    """Whether a concept is USED whose direction a random head reads by `share`, in two families of mixed channels."""
-    rng = np.random.default_rng(seed)
-    mixing = rng.normal(size=(CHANNELS, CHANNELS)) * np.geomspace(1, 0.2, CHANNELS)
-    unit = np.linalg.qr(rng.normal(size=(CHANNELS, 1)))[0][:, 0]
+# How much of a head's weights lies along a concept's direction, beside all others together; None: as much as chance gives.
+SHARES = {
+    "no concept is read": 0.0,
+    "the concept is read as any direction": None,
+    "the concept is read like the rest": 1.0,
+    "twice as much": 2.0,
+}
+
+
+def draw_head(rng, unit, share):
+    """Weights of a score that read a direction by some share: float64 [channels].
+
+    Args:
+        rng: `numpy.random.Generator`.
+        unit: float64 [channels], of length one.
+        share: one of `SHARES`.
+    """
     head = rng.normal(size=CHANNELS)
-    head = head - head @ unit * unit + share * np.linalg.norm(head) * unit
+    if share is None:
+        return head
+    head = head - head @ unit * unit
+    return head + share * np.linalg.norm(head) * unit
+
+
+def _erasure(seed, share, world):
+    """Whether a concept is USED whose direction a random head reads by `share`."""
+    rng = np.random.default_rng(seed)
+    mixing = mixing_of(rng, world)
+    unit = np.linalg.qr(rng.normal(size=(CHANNELS, 1)))[0][:, 0]
+    head = draw_head(rng, unit, share)
     size = np.linalg.norm(mixing) / CHANNELS**0.5
 
     def draw(count, shift=0.0):
-        rows = rng.normal(size=(count, CHANNELS)) @ mixing.T + shift * size * unit
+        rows = rng.normal(size=(count, CHANNELS)) @ mixing.T
+        rows = (np.maximum(rows, 0) if world == "rectified" else rows) + shift * size * unit
         return open_data(rows.astype("float32"))
 
     NETWORK.model.get_layer("logits").set_weights([head[:, None].astype("float32"), np.zeros(1, "float32")])

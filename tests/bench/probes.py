@@ -1,7 +1,8 @@
 """Probes: false alarms over null data, and power for planted labels, in Markdown: python -m tests.bench.probes [RUNS]
 
 Null: rows that are their own sources, copies with one label each, and patients whose rows have labels of their own.
-Planted: the last of three layers holds the label. A toy on which a large probe learns by heart stands below.
+Planted: the last of three layers holds the label. Below stand labels that are held, and read by the score or not, and a toy on
+which a large probe learns by heart.
 """
 
 import sys
@@ -11,12 +12,17 @@ import numpy as np
 from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits
 
+import lab
+from sanity.evidence import Evidence
 from sanity.probes.control_tasks import control_labels
 from sanity.probes.encoding import EXCHANGES, balanced_accuracies, exchanged_accuracies, fit_and_tally
 from sanity.probes.label_sets import label_set
+from sanity.probes.use import measure_use
 from sanity.statistics import exchange_p, wilson_interval
 from sanity.verdict import judge
 from tests import probe_worlds
+from tests.bench.concepts import NETWORK, SHARES, draw_head
+from tests.sanity.concept_studies import CHANNELS, mixing_of
 
 WORLDS = (probe_worlds.alone, probe_worlds.copies, probe_worlds.patients)
 # How far the classes are apart in one channel each of the layer that holds the label, in deviations of the noise.
@@ -52,8 +58,38 @@ def rates(runs):
 
 def row(world, question, hits):
     """Print a share."""
+    print_share(world.__name__, question, hits)
+
+
+def print_share(name, question, hits):
+    """Print how often something held, with its interval."""
     share = wilson_interval(sum(hits), len(hits))
-    print(f"| {world.__name__} | {question} | {sum(hits)} | {len(hits)} | {share} |", flush=True)
+    print(f"| {name} | {question} | {sum(hits)} | {len(hits)} | {share} |", flush=True)
+
+
+def use_rates(runs):
+    """How often a label that a layer holds is called USED, where the score reads it and where it does not."""
+    print("\n| channels | score | hits | of | share and 95% interval |\n|---|---|---|---|---|")
+    for world in ("mixed", "even", "rectified"):
+        for words, share in SHARES.items():
+            said = [use_finding(seed, share, world) for seed in range(runs)]
+            print_share(f"{world}: USED", words, [finding == "USED" for finding in said])
+            print_share(f"{world}: UNUSED", words, [finding == "UNUSED" for finding in said])
+
+
+def use_finding(seed, share, world, count=128):
+    """What is said of the use of a label that lies along one direction of a layer."""
+    rng = np.random.default_rng(seed)
+    mixing, labels = mixing_of(rng, world), np.arange(count) % 2
+    unit = np.linalg.qr(rng.normal(size=(CHANNELS, 1)))[0][:, 0]
+    head = draw_head(rng, unit, share)
+    rows = rng.normal(size=(count, CHANNELS)) @ mixing.T
+    rows = np.maximum(rows, 0) if world == "rectified" else rows
+    rows = rows + EFFECT * np.linalg.norm(mixing) / CHANNELS**0.5 * labels[:, None] * unit
+    NETWORK.model.get_layer("logits").set_weights([head[:, None].astype("float32"), np.zeros(1, "float32")])
+    labelled, score = label_set("label", labels.tolist(), range(count)), lab.neuron("logits", 0)
+    samples = measure_use(NETWORK, rows.astype("float32"), score, "hidden", rows, labelled, seed=seed)
+    return judge([Evidence("probe_use", "label in hidden", "net", {"images": count // 2}, samples, ())])[0].finding
 
 
 def toy():
@@ -77,4 +113,5 @@ if __name__ == "__main__":
     warnings.simplefilter("ignore")
     with threadpool_limits(limits=1):
         rates(int(sys.argv[1]) if len(sys.argv) > 1 else 200)
+        use_rates(int(sys.argv[1]) if len(sys.argv) > 1 else 200)
         toy()
