@@ -15,6 +15,8 @@ CHANGES = ("worse", "not comparable", "changed", "better", "new", "no longer ask
 LISTED = CHANGES[:6]
 # Hashes of what maps were computed of. Of planted cues it is the pictures and the cues, without the model.
 DATA = ("data", "images", "planting", "audit")
+# How the names of hashes of other files begin that a run was measured on: labels, concepts, pools.
+FILES = ("file:", "set:")
 NUMBERS = ("effect", "ceiling", "null")
 # A difference that no page shows is none.
 DIGITS = 2
@@ -74,7 +76,7 @@ def load_families(report):
 
 
 def _without_verdicts(report):
-    return f"A baseline is a run with verdicts. Received: {report}, which has none; give a run of `lab check`."
+    return f"A baseline is a run with verdicts. Received: {report}, which has none; give a run of `lab check`, or of another command with --fail-on."
 
 
 @contextlib.contextmanager
@@ -173,6 +175,8 @@ def _family(recipe, name, family):
 
 # What a table of checks holds beside the settings of a check and what it asks about.
 _NO_SETTINGS = ("check", "methods", "options", "controls", "shard", "checks", "recovery", "fooled", "batch")
+# Files, which are compared by their content, and what is only shown.
+_NO_SETTINGS += ("concepts", "pool", "masks", "labels", "names", "pictures", "steps", "save")
 
 
 # What an audit reads and asks. Its data are compared by their content, and its later window is what is watched.
@@ -194,7 +198,7 @@ def check_settings(table):
     """The settings of a check and what it asks about, without its methods.
 
     Args:
-        table: dict, a [[check]] or [[features]] table of a recipe.
+        table: dict, the table of a recipe that holds the check.
 
     Returns:
         dict.
@@ -409,10 +413,12 @@ def data_hashes(manifest):
         manifest: dict, as of `recipes.manifest.describe_run`.
 
     Returns:
-        dict of name to str.
+        dict of name to str; of "files" to list of str, wherever they lie.
     """
     hashes = manifest["hashes"]
     known = {name: hashes[name] for name in DATA if name in hashes}
+    files = sorted(value for name, value in hashes.items() if name.startswith(FILES))
+    known |= {"files": files} if files else {}
     return known or {"world": hashes.get("world")}
 
 

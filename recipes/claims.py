@@ -4,6 +4,8 @@ from lab.refusal import Refused
 
 # Claim -> table of a recipe.
 TABLES = {"maps": "check", "attention": "check", "pictures": "features", "concepts": "concept", "data": "audit"}
+# End of the name of a family of verdicts -> table of a recipe that asked for it, where the check does not say so.
+HOMES = {"probe": "probe", "probe_use": "probe", "dictionary": "dictionary"}
 
 
 def table_of(check):
@@ -18,6 +20,19 @@ def table_of(check):
     from sanity.check_names import claim_of, tag_of
 
     return tag_of(check, "table", TABLES.get(claim_of(check)))
+
+
+def home_of(name, family):
+    """The table of a recipe that a family of verdicts belongs to.
+
+    Args:
+        name: str, of the family.
+        family: dict, as in verdicts.json.
+
+    Returns:
+        str, the key of the table; None for a check that no table holds.
+    """
+    return HOMES.get(name.partition("-")[2]) or table_of(family["check"])
 
 
 def refuse_other_claims(check, table):
@@ -46,7 +61,7 @@ def family_table(recipe, name, family):
     """The table of a recipe that asked for a family of verdicts.
 
     The registry of checks is not read, because it takes TensorFlow: a [[check]] table names its check, any other holds all
-    of a claim.
+    of a claim, or gives its name to its families.
 
     Args:
         recipe: dict, a recipe as plain values.
@@ -57,7 +72,8 @@ def family_table(recipe, name, family):
         dict, empty where the recipe has no such table.
     """
     check, number = family["check"], name.partition("-")[0]
-    for table in ("check", TABLES.get(family.get("claim", "maps"), "check")):
+    home = HOMES.get(name.partition("-")[2])
+    for table in (home,) if home else ("check", TABLES.get(family.get("claim", "maps"), "check")):
         entries = recipe.get(table) or ()
         entries = [entries] if isinstance(entries, dict) else entries
         entry = entries[int(number)] if number.isdecimal() and int(number) < len(entries) else {}

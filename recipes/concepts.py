@@ -22,7 +22,9 @@ from lab.visualization.maximize import maximize
 from recipes.evidence import rows_outcome
 from recipes.explanations import as_pictures
 from recipes.store import encode, pack
+from recipes.words import count_noun
 from sanity.concepts import Study, measure_study
+from sanity.concepts.sets import FEWEST_INPUTS
 from sanity.examination import measure_rows
 from sanity.randomization import STATISTICS_IMAGES
 from sanity.shortcuts.copies import join_copies, thumbnail
@@ -159,7 +161,7 @@ def refuse_equal(concepts, pool):
 
 
 def _warn_of_near_copies(concepts, pool):
-    """Warn of pictures of a concept that are nearly those of the pool."""
+    """Warn of pictures of a concept that are nearly those of the pool, or nearly one another."""
     sets = [pool, *concepts.values()]
     thumbnails = [thumbnail(np.atleast_3d(image)) for data in sets for image in data.inputs]
     codes = np.split(join_copies(thumbnails, range(len(thumbnails))), np.cumsum([len(data) for data in sets])[:-1])
@@ -167,7 +169,13 @@ def _warn_of_near_copies(concepts, pool):
         near = np.flatnonzero(np.isin(codes_of_concept, codes[0]))
         if len(near):
             warnings.warn(
-                f"{len(near)} pictures of {name!r} are nearly the same as pictures of the pool, such as {data.names[near[0]]!r}",
+                f"{count_noun(len(near), 'picture')} of {name!r} as good as in the pool, such as {data.names[near[0]]!r}. Take such copies out of it",
+                stacklevel=2,
+            )
+        different = len(set(codes_of_concept.tolist()))
+        if different < FEWEST_INPUTS:
+            warnings.warn(
+                f"{len(data)} pictures of {name!r} are copies of {different}, but for small changes. Give {FEWEST_INPUTS} or more that differ",
                 stacklevel=2,
             )
 

@@ -32,6 +32,7 @@ from lab.refusal import Refused
 from lab.remote import as_path, is_file
 from lab.visualization.examples import receptive_box
 from lab.visualization.maximize import maximize
+from recipes.evidence import load_rows, record_files
 from recipes.galleries import THUMBNAIL, crop_windows, map_images, picture_name, png, thumbnail
 from recipes.store import encode, pack
 from sanity import examination
@@ -188,7 +189,7 @@ def learn_dictionary(job, inputs, session):
 
 
 def measure_effects(job, inputs, session):
-    """Judge whether the atoms with most energy move the score, and what share of the score each takes part in.
+    """Measure whether the atoms with most energy move the score, and what share of the score each takes part in.
 
     Args:
         job: `Job`.
@@ -208,18 +209,11 @@ def measure_effects(job, inputs, session):
         settings = {"layer": layer, "dictionary": dictionary, "which": which, "draws": arguments["draws"]}
         rows, trace = examination.measure_rows("atom_effect", sample_subject, seed=arguments["seed"], settings=settings)
         importance = _importance(session, arguments, dictionary)
-    judged = examination.judge_with_controls(rows, seed=arguments["seed"])
-    verdicts = [verdict.as_dict() for verdict in judged.verdicts]
-    about = {
-        "atoms": which,
-        "verdicts": verdicts,
-        "importance": importance,
-        "target": _target_words(session, arguments),
-    }
+    about = {"atoms": which, "importance": importance, "target": _target_words(session, arguments)}
     if trace:
-        # Without its effects no dictionary is atom_images: the job fails, and says why.
+        # Without its effects no dictionary is shown: the job fails, and says why.
         raise RuntimeError(rows[0].failed[0].words)
-    return {"effects.json": encode(about), "effects.csv": _table(which, verdicts)}
+    return {"about.json": encode(about), **record_files(rows)}
 
 
 def _target_words(session, arguments):
@@ -244,24 +238,6 @@ def _importance(session, arguments, dictionary):
         dictionary,
         seed=arguments["seed"],
     ).mean(axis=0)
-
-
-COLUMNS = ("atom", "finding", "effect", "low", "high", "random directions", "along the gradient", "p", "images")
-
-
-def _table(which, verdicts):
-    """The effect of each atom as a line of CSV: bytes."""
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(COLUMNS)
-    for atom, verdict in zip(which, verdicts):
-        intervals = (verdict[name] for name in ("effect", "null", "ceiling"))
-        effect, null, ceiling = intervals
-        numbers = (effect["mean"], effect["low"], effect["high"], null["mean"], ceiling["mean"])
-        p = "" if verdict["p"] is None else f"{verdict['p']:.4g}"
-        written = ["" if np.isnan(number) else f"{number:.4g}" for number in numbers]
-        rows.writerow([atom, verdict["finding"], *written, p, verdict["sizes"]["images"]])
-    return text.getvalue().encode()
 
 
 # Atoms over images ---------------------------------------------------------------------------------------------------------
@@ -395,7 +371,9 @@ def draw_atoms(job, inputs, session):
 
 
 def gather(job, inputs, session):
-    """What was measured of all dictionaries: quality, stability over seeds and shares of atoms with an effect.
+    """What was measured of all dictionaries: quality, stability over seeds, and verdicts on atoms of the untrained network.
+
+    What an untrained network does is compared with, and no gate reads it.
 
     Args:
         job: `Job`.
@@ -405,8 +383,14 @@ def gather(job, inputs, session):
     Returns:
         dict of file name to bytes.
     """
-    rows = [_network_row(name, job, inputs) for name in job.arguments["networks"]]
-    return {"summary.json": encode({"networks": rows, "names": job.arguments["names"]})}
+    arguments = job.arguments
+    rows = [_network_row(name, job, inputs) for name in arguments["networks"]]
+    summary = {"networks": rows, "names": arguments["names"], "untrained": []}
+    if "untrained" in arguments["networks"]:
+        records = load_rows(inputs, "dictionary/effects/untrained")
+        judged = examination.judge_with_controls(records, seed=arguments["seed"])
+        summary["untrained"] = [verdict.as_dict() for verdict in judged.verdicts]
+    return {"summary.json": encode(summary)}
 
 
 def _network_row(name, job, inputs):
@@ -417,10 +401,6 @@ def _network_row(name, job, inputs):
     atoms = [inputs.arrays(key, "dictionary.npz")["atoms"] for key in keys]
     row = {"network": name, "seeds": abouts}
     row["stability"] = stability(atoms, signed=signed, seed=job.arguments["seed"]) if len(atoms) > 1 else None
-    findings = [
-        verdict["finding"] for verdict in inputs.values(f"dictionary/effects/{name}", "effects.json")["verdicts"]
-    ]
-    row["findings"] = {finding: findings.count(finding) for finding in dict.fromkeys(findings)}
     return row
 
 

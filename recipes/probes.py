@@ -20,7 +20,8 @@ from lab.tables import spellings
 from recipes import metadata
 from recipes.evidence import load_rows, record_files
 from recipes.store import encode, pack
-from sanity.checks.probe import USE, compare, probe_evidence
+from sanity.checks.probe import compare, compression, probe_evidence
+from sanity.checks.probe_use import use_evidence
 from sanity.probes.baselines import input_features, position_features, position_types
 from sanity.probes.control_tasks import input_types
 from sanity.probes.dissection import dissect
@@ -32,7 +33,6 @@ from sanity.seeds import derive_seed
 from sanity.shortcuts.copies import join_copies, join_groups, thumbnail
 from sanity.subject import subject
 from sanity.untrained import untrained_weights
-from sanity.verdict import judge
 
 # Names of unlabelled inputs and of copies that are listed.
 LISTED = 6
@@ -389,8 +389,8 @@ def _use_samples(session, arguments, rows, labelled):
     return measure_use(session.network, inputs, goal, arguments["layer"], rows[kept], labelled, seed=arguments["seed"])
 
 
-def judge_layers(job, inputs, _):
-    """What is said of every layer and label set: encoded, and used.
+def compare_layers(job, inputs, _):
+    """The numbers of every layer and label set beside their baselines; and, where that was asked, evidence of use.
 
     Args:
         job: `Job`.
@@ -400,45 +400,37 @@ def judge_layers(job, inputs, _):
     Returns:
         dict of file name to bytes.
     """
-    seed = job.arguments["seed"]
+    arguments, seed = job.arguments, job.arguments["seed"]
     records = [record for key in job.needs if inputs.exists(key) for record in load_rows(inputs, key)]
     if not records:
-        raise Refused("Verdicts on probes need the evidence of a layer. Received: none, since all jobs failed.")
-    verdicts = judge(records, seed=seed)
-    encoded = [record for record, verdict in zip(records, verdicts) if verdict.passed and "use" in record.samples]
-    of_use = [replace(record, check=USE, sizes={"images": len(record.samples["use/scores"])}) for record in encoded]
-    uses = {verdict.method: verdict for verdict in judge(of_use, seed=seed)} if of_use else {}
-    rows = [_row(record, verdict, uses.get(verdict.method), seed) for record, verdict in zip(records, verdicts)]
-    return {"verdicts.json": encode(rows), "verdicts.csv": _table(rows)}
+        raise Refused("A comparison of layers needs the evidence of one. Received: none, since all jobs failed.")
+    rows = {record.method: _row(record, seed) for record in records}
+    evidence = record_files(use_evidence(records, seed)) if arguments["asks_use"] else {}
+    return {**evidence, "numbers.json": encode(rows), "numbers.csv": _table(rows.values())}
 
 
-def _row(record, verdict, use, seed):
+def _row(record, seed):
     numbers = {} if record.failed else {name: asdict(interval) for name, interval in compare(record, seed).items()}
     measured = {name: record.samples[name].tolist() for name in ("code", "code/random", "calibration", "reliability")}
     about = {name: record.settings[name] for name in ("label", "layer", "classes")}
-    words = {
-        name: getattr(verdict, name) for name in ("outcome", "finding", "sentence", "cannot", "p", "also", "remedy")
-    }
-    use = use and {name: getattr(use, name) for name in ("outcome", "finding", "sentence", "cannot", "p")}
-    return {"view": verdict.method, **about, **words, "numbers": numbers, **measured, "use": use}
+    shorter = None if record.failed else compression(record)
+    return {**about, "numbers": numbers, **measured, "compression": shorter}
 
 
 COMPARED = ("probe", "control", "random", "inputs", "selectivity", "lead over random", "lead over inputs")
 
 
 def _table(rows):
-    """Every verdict as a line of CSV: bytes."""
+    """The numbers of every layer and label set as a line of CSV: bytes."""
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
     bounds = [f"{name} {bound}" for name in COMPARED for bound in ("mean", "low", "high")]
-    lines.writerow(["label", "layer", "outcome", "finding", "p", *bounds, "compression", "use"])
+    lines.writerow(["label", "layer", *bounds, "compression"])
     for row in rows:
         numbers = [
             row["numbers"].get(name, {}).get(bound, "") for name in COMPARED for bound in ("mean", "low", "high")
         ]
-        use = row["use"]["finding"] if row["use"] else ""
-        words = [row[name] for name in ("label", "layer", "outcome", "finding", "p")]
-        lines.writerow([*words, *numbers, row["also"].get("compression", ""), use])
+        lines.writerow([row["label"], row["layer"], *numbers, row["compression"]])
     return text.getvalue().encode("utf-8", "backslashreplace")
 
 

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, create_model, model_validator
 from lab.refusal import Refused
 from lab.registry import nearest
 from lab.remote import refuse_credentials
+from recipes.claims import HOMES, TABLES
 from recipes.fields import Table
 from recipes.sections import in_order
 
@@ -140,9 +141,9 @@ class _Run(Table):
 
     @model_validator(mode="after")
     def _refuse_idle_baseline(self):
-        if self.baseline is not None and not (self.check or self.features or self.audit):
+        if self.baseline is not None and not any(getattr(self, name) for name in (*TABLES.values(), *HOMES.values())):
             raise Refused(
-                f"baseline is compared with verdicts: add [[check]] or [audit]. Received: baseline = {self.baseline!r} without one"
+                f"baseline is compared with verdicts: add [[check]], [audit], [concept], [probe] or [dictionary]. Received: baseline = {self.baseline!r} without one"
             )
         return self
 

@@ -10,23 +10,23 @@ ABOUT = "Each tile is an atom: where it is active in the image that excites it m
 ORDERS = {"unit": "as learned", "score": "change of the score", "ratio": "how often active", "name": "name"}
 
 
-def quality(recipe, store):
+def quality(recipe, store, verdicts):
     """The figures of the dictionaries: dict.
 
     Args:
         recipe: `Recipe`.
         store: `Store` of the run.
+        verdicts: list of dict, those on the atoms whose effects were measured.
 
     Returns:
-        dict of table, rows and effects, for the template.
+        dict of table, names and effects, for the template.
     """
-    effects = store.values("dictionary/effects/trained", "effects.json")
+    effects = store.values("dictionary/effects/trained", "about.json")
     about = rules.tag(rules.get("atom_effect"), "about")
-    order = np.argsort([-(verdict["effect"]["mean"] or 0) for verdict in effects["verdicts"]], kind="stable")
-    listed = [(effects["atoms"][place], effects["verdicts"][place]) for place in order[:12]]
+    order = np.argsort([-(verdict["effect"]["mean"] or 0) for verdict in verdicts], kind="stable")
+    listed = [(effects["atoms"][place], verdicts[place]) for place in order[:12]]
     return {
         "table": recipe.dictionary,
-        "networks": store.values("dictionary/summary", "summary.json")["networks"],
         "names": store.values("dictionary/summary", "summary.json")["names"],
         "effects": listed,
         "target": effects["target"],
@@ -35,20 +35,21 @@ def quality(recipe, store):
     }
 
 
-def tiles(recipe, store, jobs):
+def tiles(recipe, store, jobs, verdicts):
     """The atoms as tiles: dict for the template of galleries, or None.
 
     Args:
         recipe: `Recipe`.
         store: `Store` of the run.
         jobs: list of `Job`, those of atoms that are done.
+        verdicts: list of dict, those on the atoms whose effects were measured.
 
     Returns:
         dict.
     """
     if not jobs or not store.exists("dictionary/summary"):
         return None
-    known = _Known(recipe, store)
+    known = _Known(recipe, store, verdicts)
     index = [entry for shard, job in enumerate(jobs) for entry in _entries(job, shard, known)]
     inline = len(index) <= INLINE
     shards = (shard for number, job in enumerate(jobs) for shard in _shards(job, number, known, inline))
@@ -70,11 +71,11 @@ def tiles(recipe, store, jobs):
 class _Known:
     """What is known of all atoms: names, effects, examples and neighbours."""
 
-    def __init__(self, recipe, store):
+    def __init__(self, recipe, store, verdicts):
         self.store, self.layer = store, recipe.dictionary.layer
         self.names = store.values("dictionary/summary", "summary.json")["names"]
-        effects = store.values("dictionary/effects/trained", "effects.json")
-        self.verdicts = dict(zip(effects["atoms"], effects["verdicts"]))
+        effects = store.values("dictionary/effects/trained", "about.json")
+        self.verdicts = dict(zip(effects["atoms"], verdicts))
         self.importance = effects["importance"]
         self.examples = store.arrays("dictionary/examples", "examples.npz")
 

@@ -7,7 +7,7 @@ import click
 from pydantic import ConfigDict, Field
 
 from lab.refusal import Refused
-from recipes.claims import refuse_other_claims, table_of
+from recipes.claims import home_of, refuse_other_claims
 from recipes.errors import plain_errors
 from recipes.fields import Methods, TargetTable
 from recipes.help import Choice, PlainCommand
@@ -245,8 +245,13 @@ def verdict_lines(jobs, store):
     """
     return [
         f"{family}  {verdict['method']:<22} {verdict['outcome']:<13} {verdict['sentence']}"
-        for family, verdict in verdict_rows(_load_families(store))
+        for family, verdict in verdict_rows(_listed(_load_families(store)))
     ]
+
+
+def _listed(families):
+    """Families whose verdicts are lines: those on atoms are hundreds, and counted by their section."""
+    return {name: family for name, family in families.items() if home_of(name, family) != "dictionary"}
 
 
 def summarize(jobs, store):
@@ -261,9 +266,7 @@ def summarize(jobs, store):
     """
     # Sections of other claims say themselves what came out.
     families = {
-        name: family
-        for name, family in _load_families(store).items()
-        if table_of(family["check"]) in ("check", "features")
+        name: family for name, family in _load_families(store).items() if home_of(name, family) in ("check", "features")
     }
     return _summary_lines(families) if families else []
 
@@ -288,6 +291,9 @@ def _summary_lines(families):
 
 # Page ---------------------------------------------------------------------------------------------------------------------
 
+# Tables of a recipe whose verdicts are cards.
+CARDS = ("check", "features", "concept")
+
 
 def _show_verdicts(recipe, jobs, store):
     """All verdicts, or None."""
@@ -295,8 +301,9 @@ def _show_verdicts(recipe, jobs, store):
     from recipes.report.findings import FINDINGS
     from sanity.verdict import FOOTER
 
-    # Audits have a part of the page of their own.
-    families = [family for family in collect_families(store, jobs) if family["claim"] != "data"]
+    # The others have a part of the page of their own.
+    homes = {name: home_of(name, family) for name, family in _load_families(store).items()}
+    families = [family for family in collect_families(store, jobs) if homes[family["id"]] in CARDS]
     if not families:
         return None
     return {"families": families, "matrix": report_card(families), "findings": FINDINGS, "footer": FOOTER}

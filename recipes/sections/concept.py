@@ -15,10 +15,10 @@ from recipes.launch import launch_tables
 from recipes.options import (
     DATA_DETAILS,
     data_options,
-    fail_on_option,
     model_options,
     run_options,
     split_names,
+    verdict_options,
 )
 from recipes.section import Deferred, Piece, Section
 from recipes.sections import register
@@ -107,7 +107,8 @@ def list_jobs(recipe, session):
         for number in range(table.untrained if "tcav" in table.checks else 0)
     ]
     evidence = [
-        _evidence_job(check, table, arguments, study, others, counts, recipe.seed, reads) for check in table.checks
+        _evidence_job(check, table, arguments, study, others, counts, recipe.seed, reads)
+        for check in dict.fromkeys(table.checks)
     ]
     examples = [
         Job(
@@ -159,17 +160,23 @@ def _refuse_sets(table, session, layers):
             concepts[name] = open_set(session, name, paths)
     pool = open_set(session, "the pool", table.pool)
     refuse_equal(concepts, pool)
-    if "tcav" in table.checks:
-        _refuse_small_sets(table, [len(examples) for examples in concepts.values()], len(pool))
+    _refuse_small_sets(table, [len(examples) for examples in concepts.values()], len(pool))
     counts = {name: len(examples) for name, examples in concepts.items()}
     return {"the inputs": len(session.images), **counts, "the pool": len(pool)}
 
 
 def _refuse_small_sets(table, sizes, pool):
-    from sanity.concepts.sets import draw_sets
+    from sanity.concepts.sets import FEWEST_INPUTS, draw_sets, refuse_few
 
-    counts = {name: value for name, value in table.settings("tcav").items() if name != "fit"}
-    draw_sets(pool, table.concepts, min(sizes, default=pool), seed=0, **counts)
+    if "tcav" in table.checks:
+        counts = {name: value for name, value in table.settings("tcav").items() if name != "fit"}
+        draw_sets(pool, table.concepts, min(sizes, default=pool), seed=0, **counts)
+        return
+    refuse_few(min(sizes, default=FEWEST_INPUTS))
+    if pool < FEWEST_INPUTS:
+        raise Refused(
+            f"A pool needs {FEWEST_INPUTS} inputs of different sources or more. Received: {pool}. Name a larger pool."
+        )
 
 
 def _refuse_masks(table):
@@ -362,7 +369,7 @@ def _show_concepts(recipe, jobs, store):
     show_default=True,
     help="Steps of pictures that climb each concept; 0: none.",
 )
-@fail_on_option
+@verdict_options
 @click.pass_context
 def command(
     context,
@@ -379,6 +386,7 @@ def command(
     layers,
     checks,
     fail_on,
+    baseline,
     **options,
 ):
     """Ask whether classes are sensitive to a concept, and whether the network uses it.
@@ -402,7 +410,7 @@ def command(
             "layers": split_names(layers or ""),
             "checks": split_names(checks),
         }
-    launch_tables(context, "concept", options, {"concept": concept, **sources}, fail_on)
+    launch_tables(context, "concept", options, {"concept": concept, **sources, "baseline": baseline}, fail_on)
 
 
 def _named_paths(texts):

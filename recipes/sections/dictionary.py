@@ -10,7 +10,7 @@ from recipes.fields import TargetTable
 from recipes.help import PlainCommand
 from recipes.job import Job
 from recipes.launch import launch_tables
-from recipes.options import model_options, natural_images_table, run_options
+from recipes.options import model_options, natural_images_table, run_options, verdict_options
 from recipes.section import Deferred, Piece, Section
 from recipes.sections import register
 from recipes.words import count_noun
@@ -112,11 +112,13 @@ def _effects_job(network, recipe, session):
     table = recipe.dictionary
     arguments = {name: getattr(table, name) for name in ("layer", "learner", "effects", "images", "draws", "most")}
     arguments |= {"network": network, "question": table.question, "seed": recipe.seed}
+    arguments |= {"check": "atom_effect", "method": "all atoms"}
     # About a third of the atoms are active in an image, and an answer costs a third of a gradient.
     passes = min(table.effects, table.atoms) * table.images * table.draws / 9
-    return Job(
-        f"dictionary/effects/{network}", "atom effects", arguments, (f"dictionary/{network}-0",), passes, reads=READS
-    )
+    key, needs = f"dictionary/effects/{network}", (f"dictionary/{network}-0",)
+    # An untrained network is what the trained one is compared with: no gate reads its verdicts.
+    family = "0-dictionary" if network == "trained" else ""
+    return Job(key, "atom effects", arguments, needs, passes, reads=READS, judged_in=family)
 
 
 def _atom_jobs(recipe, session):
@@ -208,6 +210,39 @@ def _refuse_other_tables(recipe):
 # Lines --------------------------------------------------------------------------------------------------------------------
 
 
+def load_verdicts(store):
+    """The verdicts on the atoms of the trained network: list of dict, or None where they were not judged.
+
+    Args:
+        store: `Store` of the run.
+    """
+    if not (store.exists("dictionary/effects/trained") and store.exists("verdicts")):
+        return None
+    return store.values("verdicts", "verdicts.json")["0-dictionary"]["verdicts"]
+
+
+def load_networks(store):
+    """The figures of the dictionaries of each network, with how many atoms have which finding.
+
+    Args:
+        store: `Store` of the run.
+
+    Returns:
+        list of dict, empty where nothing was judged.
+    """
+    trained = load_verdicts(store)
+    if trained is None or not store.exists("dictionary/summary"):
+        return []
+    summary = store.values("dictionary/summary", "summary.json")
+    verdicts = {"trained": trained, "untrained": summary["untrained"]}
+    return [{**row, "findings": _count_findings(verdicts[row["network"]])} for row in summary["networks"]]
+
+
+def _count_findings(verdicts):
+    findings = [verdict["finding"] for verdict in verdicts]
+    return {finding: findings.count(finding) for finding in dict.fromkeys(findings)}
+
+
 def summarize(jobs, store):
     """How well the atoms rebuild the layer, how many move the score, and the same of a network that was never trained.
 
@@ -218,17 +253,14 @@ def summarize(jobs, store):
     Returns:
         list of str.
     """
-    if not store.exists("dictionary/summary"):
-        return []
-    rows = store.values("dictionary/summary", "summary.json")["networks"]
-    return [f"{row['network']} network: {network_words(row)}" for row in rows]
+    return [f"{row['network']} network: {network_words(row)}" for row in load_networks(store)]
 
 
 def network_words(row):
     """The figures of one network in words: str.
 
     Args:
-        row: dict, one of the `networks` of summary.json.
+        row: dict, one of `load_networks`.
     """
     quality = row["seeds"][0]
     words = [
@@ -274,9 +306,8 @@ def list_rows(jobs, store):
     Returns:
         dict of "dictionary" to list of dict.
     """
-    if not store.exists("dictionary/summary"):
-        return {}
-    return {"dictionary": store.values("dictionary/summary", "summary.json")["networks"]}
+    rows = load_networks(store)
+    return {"dictionary": rows} if rows else {}
 
 
 # Page ---------------------------------------------------------------------------------------------------------------------
@@ -284,24 +315,25 @@ def list_rows(jobs, store):
 
 def _show_quality(recipe, jobs, store):
     """The figures of the dictionaries, or None."""
-    if recipe.dictionary is None or not store.exists("dictionary/summary"):
+    rows = load_networks(store)
+    if not rows:
         return None
     from recipes.report.atoms import quality
 
-    rows = store.values("dictionary/summary", "summary.json")["networks"]
     lines = [line for row in rows for line in _page_lines(row)]
     doubt = "An atom that moves the score need not mean what its pictures show."
     sentences = {"What was looked at": lines, "What cannot be said": [doubt]}
-    return {**quality(recipe, store), "sentences": sentences}
+    return {**quality(recipe, store, load_verdicts(store)), "networks": rows, "sentences": sentences}
 
 
 def _show_atoms(recipe, jobs, store):
     """The atoms as tiles, or None; beyond some hundreds their shards are files beside the page."""
-    if recipe.dictionary is None:
+    verdicts = load_verdicts(store)
+    if verdicts is None:
         return None
     from recipes.report.atoms import tiles
 
-    return tiles(recipe, store, [job for job in jobs if job.kind == "atoms"])
+    return tiles(recipe, store, [job for job in jobs if job.kind == "atoms"], verdicts)
 
 
 # Command -----------------------------------------------------------------------------------------------------------------
@@ -369,25 +401,20 @@ def _show_atoms(recipe, jobs, store):
 )
 @click.option("--pictures", is_flag=True, help="Draw what excites each atom most.")
 @click.option("--names", type=click.Path(), metavar="FILE", help="CSV file with your own names: columns atom and name.")
+@verdict_options
 @click.pass_context
-def command(context, layer, images, learner, atoms, active, train_steps, seeds, target, pictures, names, **options):
+def command(context, images, active, train_steps, fail_on, baseline, **options):
     """Find what a layer's activations are made of: atoms, each with the images that excite it.
 
     Each atom is taken out of the layer, and so are random directions of the same energy: does it move the score more? The
     same is done on a network that was never trained. Atoms have numbers, and the names that you give them.
     """
+    names = ("layer", "learner", "atoms", "seeds", "target", "pictures", "names")
     learner_options = {"active": active, "steps": train_steps}
-    table = {
-        "layer": layer,
-        "learner": learner,
-        "atoms": atoms,
-        "options": {name: value for name, value in learner_options.items() if value is not None},
-        "seeds": seeds,
-        "target": target,
-        "pictures": pictures,
-        "names": names,
-    }
-    launch_tables(context, "dictionary", options, {"dictionary": table, "images": natural_images_table(images)})
+    table = {name: options.pop(name) for name in names}
+    table["options"] = {name: value for name, value in learner_options.items() if value is not None}
+    tables = {"dictionary": table, "images": natural_images_table(images), "baseline": baseline}
+    launch_tables(context, "dictionary", options, tables, fail_on)
 
 
 register(
@@ -409,6 +436,7 @@ register(
         refuse=_refuse_other_tables,
         rows=list_rows,
         summary=summarize,
+        judges=lambda recipe: True,
         pieces=(
             Piece("dictionary", "Dictionary", "dictionary.html", _show_quality, place=38),
             Piece("atoms", "Atoms", "gallery.html", _show_atoms, place=39, script="gallery.js"),

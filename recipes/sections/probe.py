@@ -11,7 +11,8 @@ from recipes.fields import Table
 from recipes.help import PlainCommand
 from recipes.job import Job, slug
 from recipes.launch import launch_tables
-from recipes.options import DATA_DETAILS, data_options, fail_on_option, model_options, run_options, split_names
+from recipes.options import DATA_DETAILS, data_options, model_options, run_options, split_names, verdict_options
+from recipes.rows import UNJUDGED
 from recipes.section import Deferred, Piece, Section
 from recipes.sections import register
 from recipes.sections.explain import source_tables
@@ -96,10 +97,7 @@ def list_jobs(recipe, session):
     ]
     keys = (start.key, *(job.key for job in readings))
     fits = [_fit_job(table, place, layer, shared, keys, reads) for place, layer in enumerate(layers)]
-    judged = Job(
-        "probe/verdicts", "probe verdicts", {"seed": recipe.seed}, tuple(job.key for job in fits), gathers=True
-    )
-    jobs = [start, *readings, *fits, judged]
+    jobs = [start, *readings, *fits, _comparison_job(table, recipe.seed, tuple(job.key for job in fits))]
     arguments = {"seed": recipe.seed, "layers": layers, "exchanges": table.exchanges}
     return jobs if table.positions else [*jobs, Job("probe/dissection", "dissection", arguments, keys)]
 
@@ -113,7 +111,16 @@ def _reading_job(table, place, layers, shared, reads, count):
 
 def _fit_job(table, place, layer, shared, keys, reads):
     arguments = {**shared, "layer": layer, "place": place, "exchanges": table.exchanges, "question": table.question}
-    return Job(f"probe/layers/{place:03d}-{slug(layer)}", "probe fits", arguments, keys, reads=reads)
+    arguments |= {"check": "probe", "method": layer}
+    key = f"probe/layers/{place:03d}-{slug(layer)}"
+    return Job(key, "probe fits", arguments, keys, reads=reads, judged_in="0-probe")
+
+
+def _comparison_job(table, seed, keys):
+    """The job that compares all layers with their baselines, and says where it may be asked whether a label is used."""
+    arguments = {"seed": seed, "asks_use": table.question is not None, "check": "probe_use", "method": "all layers"}
+    family = "0-probe_use" if table.question else ""
+    return Job("probe/comparison", "probe comparison", arguments, keys, gathers=True, judged_in=family)
 
 
 def _refuse_table(recipe):
@@ -124,9 +131,42 @@ def _refuse_table(recipe):
 # Lines --------------------------------------------------------------------------------------------------------------------
 
 
+# What a row has of the verdict on a layer and a label set, and of that on the use of the label.
+WORDS = ("outcome", "finding", "sentence", "cannot", "p", "also", "remedy")
+WORDS_OF_USE = WORDS[:5]
+
+
 def load_rows(store):
-    """The verdicts on all layers and label sets: list of dict, empty where nothing was judged."""
-    return store.values("probe/verdicts", "verdicts.json") if store.exists("probe/verdicts") else []
+    """The verdicts on all layers and label sets, with the numbers that they are about.
+
+    Args:
+        store: `Store` of the run.
+
+    Returns:
+        list of dict, empty where nothing was judged.
+    """
+    if not (store.exists("probe/comparison") and store.exists("verdicts")):
+        return []
+    families = store.values("verdicts", "verdicts.json")
+    encoded, used = (_by_view(families.get(name)) for name in ("0-probe", "0-probe_use"))
+    return [
+        {"view": view, **row, **_words(encoded[view], WORDS), "use": _use(used.get(view))}
+        for view, row in store.values("probe/comparison", "numbers.json").items()
+    ]
+
+
+def _by_view(family):
+    """The verdicts of a family by what they are on: dict."""
+    return {verdict["method"]: verdict for verdict in (family["verdicts"] if family else ())}
+
+
+def _words(verdict, names):
+    return {name: verdict[name] for name in names}
+
+
+def _use(verdict):
+    """What is said of the use of a label: dict, None where it was not asked."""
+    return None if verdict is None or verdict["finding"] in UNJUDGED else _words(verdict, WORDS_OF_USE)
 
 
 def list_rows(jobs, store):
@@ -141,19 +181,6 @@ def list_rows(jobs, store):
     """
     rows = load_rows(store)
     return {"probes": rows} if rows else {}
-
-
-def verdict_lines(jobs, store):
-    """One line a layer and label set.
-
-    Args:
-        jobs: list of `Job`, all of the run.
-        store: `Store` of the run.
-
-    Returns:
-        list of str.
-    """
-    return [f"{row['view']:<32} {row['outcome']:<13} {row['sentence']}" for row in load_rows(store)]
 
 
 def messages(jobs, store):
@@ -304,9 +331,9 @@ def _show_probes(recipe, jobs, store):
 )
 @click.option("--output", metavar="NAME", help="Name of an output, for models with several.")
 @click.option("--region", type=click.Choice(["all", "predicted"]), help="For a segmentation: positions of the score.")
-@fail_on_option
+@verdict_options
 @click.pass_context
-def command(context, images, data_path, table, text, layers, label_columns, positions, fail_on, **options):
+def command(context, images, data_path, table, text, layers, label_columns, positions, fail_on, baseline, **options):
     """Probe layers for labels: what does each layer hold, beyond control tasks, untrained networks and the inputs?
 
     Encoded is said where a linear probe tells a label from a layer, and less so from all of these. Used is said where the
@@ -320,7 +347,8 @@ def command(context, images, data_path, table, text, layers, label_columns, posi
         sources = source_tables(images, data_path, table, text, details, "top", options["classes"], None)
         if "images" in sources:
             sources["images"]["labels"] = "none"
-    launch_tables(context, "probe", options, {"probe": {**probe, "positions": positions or 0}, **sources}, fail_on)
+    tables = {"probe": {**probe, "positions": positions or 0}, **sources, "baseline": baseline}
+    launch_tables(context, "probe", options, tables, fail_on)
 
 
 register(
@@ -332,14 +360,13 @@ register(
             "probe inputs": Deferred("recipes.probes:measure_inputs"),
             "probe activations": Deferred("recipes.probes:read_layers"),
             "probe fits": Deferred("recipes.probes:fit_layer"),
-            "probe verdicts": Deferred("recipes.probes:judge_layers"),
+            "probe comparison": Deferred("recipes.probes:compare_layers"),
             "dissection": Deferred("recipes.probes:dissect_layers"),
         },
         many=False,
         place=18,
         refuse=_refuse_table,
         messages=messages,
-        lines=verdict_lines,
         rows=list_rows,
         summary=summarize,
         judges=lambda recipe: True,

@@ -1,7 +1,7 @@
 """Probe: does a layer hold a label, more than labels without a meaning, untrained networks and the inputs would show?
 
 Control tasks by Hewitt, Liang 2019, https://arxiv.org/abs/1909.03368; description length by Voita, Titov 2020,
-https://arxiv.org/abs/2003.12298; erasure by Belrose et al. 2023, https://arxiv.org/abs/2306.03819.
+https://arxiv.org/abs/2003.12298.
 """
 
 import numpy as np
@@ -17,17 +17,16 @@ from sanity.probes.control_tasks import input_types
 from sanity.probes.encoding import EXCHANGES, balanced_accuracies, fit_and_tally, measure_layer
 from sanity.probes.label_sets import label_set
 from sanity.probes.use import measure_use
-from sanity.ruling import About, Ruling, images_remedy, rules
+from sanity.ruling import About, Ruling, rules
 from sanity.seeds import derive_seed
-from sanity.statistics import Interval, exchange_p, group_interval, without_interval
+from sanity.statistics import Interval, exchange_p
 from sanity.untrained import untrained_weights
 
 # Untrained networks that are compared with.
 NETWORKS = 3
 # The row of a check that was not given any labels.
 ALL = "all layers"
-# The rule of the second question that the same evidence answers.
-USE = "probe_use"
+ENCODED = "ENCODED"
 
 
 @checks.register(claim="concepts", table="probe")
@@ -167,7 +166,7 @@ def _interval(draws):
         "The label is encoded",
         "probe",
         {
-            "ENCODED": "the label is told from this layer, and less so from what it is compared with",
+            ENCODED: "the label is told from this layer, and less so from what it is compared with",
             "NOT SHOWN": "the label is not told from this layer more often than chance allows",
             "NOT SELECTIVE": "the probe learns labels without a meaning as well, so that its accuracy says nothing",
             "NO BETTER THAN BASELINES": "an untrained network, or the inputs alone, tell the label as well",
@@ -222,7 +221,7 @@ def _decide(numbers, p, margins):
     for name, lead in leads.items():
         if not lead.low > 0:
             return "INCONCLUSIVE", "UNDECIDED", f"it is open whether {words[name]} tell the label as well"
-    return "PASS", "ENCODED", f"selectivity {numbers['selectivity']}, and both leads are above zero"
+    return "PASS", ENCODED, f"selectivity {numbers['selectivity']}, and both leads are above zero"
 
 
 def _other_numbers(evidence, numbers):
@@ -248,59 +247,3 @@ def compression(evidence, name="code"):
     """
     _, rows, bits, _ = evidence.samples[name].T
     return float(rows.sum() * np.log2(len(evidence.settings.get("classes", "ab"))) / max(bits.sum(), 1e-300))
-
-
-@rules.register(
-    name=USE,
-    about=About(
-        "What is encoded is used",
-        "erasure of the label",
-        {
-            "USED": "the score moves more when the label is erased than when as much of something else is",
-            "UNUSED": "the score hardly moves when the label is erased",
-            "UNDECIDED": "{why}",
-        },
-        number="change of the score, in deviations over the inputs",
-        similarity="mean absolute change of the score, in deviations over the inputs",
-        null="erasure of random directions",
-        ceiling="",
-        cannot="Cannot conclude: that the network uses the label as you mean it, or anything about other scores, layers or data. What goes with the label is erased too.",
-        better="",
-    ),
-)
-def judge_use(family, margins, seed):
-    """Used where the score moves more than under random erasures of the same size, unused where it hardly moves.
-
-    The erasure is ranked among the random ones, max-T over all layers and label sets.
-
-    Args:
-        family: list of `Evidence` of the check `probe` with samples of use.
-        margins: `Margins`.
-        seed: int, of the bootstrap.
-
-    Returns:
-        list of `Ruling`, in the order of the family.
-    """
-    changes = [evidence.samples["use"] / _unit(evidence) for evidence in family]
-    p_values = exchange_p(np.stack([change.mean(axis=1) for change in changes]))
-    return [_use_ruling(*row, margins, seed) for row in zip(family, changes, p_values)]
-
-
-def _unit(evidence):
-    return max(float(evidence.samples["use/scores"].std()), 1e-300)
-
-
-def _use_ruling(evidence, changes, p, margins, seed):
-    groups, random = evidence.samples["use/groups"], changes[1:].mean(axis=0)
-    excess, effect, null = (
-        group_interval(values, groups, seed=seed) for values in (changes[0] - random, changes[0], random)
-    )
-    why = "the score moves, and not more than when as much of random directions is erased"
-    outcome, finding = "INCONCLUSIVE", "UNDECIDED"
-    if p <= margins.alpha and excess.low > 0:
-        outcome, finding, why = "PASS", "USED", f"the difference is {excess}"
-    elif effect.high < margins.small:
-        outcome, finding, why = "FAIL", "UNUSED", f"the change is {effect}"
-    remedy = images_remedy(changes[0] - random, (0.0,), margins) if finding == "UNDECIDED" and excess.mean > 0 else ""
-    also = (("difference", str(excess)),)
-    return Ruling(outcome, finding, effect, without_interval(), null, float(p), why, also, remedy)

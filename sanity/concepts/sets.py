@@ -29,6 +29,23 @@ class RandomSets:
         return self.panel.shape[1]
 
 
+def refuse_few(fewest, size=None):
+    """Refuse a concept of too few inputs, whatever is asked about it.
+
+    Args:
+        fewest: int, how many inputs the smallest concept has.
+        size: int, inputs of a set; None: not said.
+
+    Raises:
+        Refused: for fewer than ten, for fewer than a set has, and for sets of fewer than ten.
+    """
+    smallest = min(fewest, size or FEWEST_INPUTS)
+    if smallest < FEWEST_INPUTS or (size or 0) > fewest:
+        raise Refused(
+            f"A concept needs {FEWEST_INPUTS} inputs of different sources or more, and as many as a set has. Received: {fewest}{f', and sets of {size}' if size else ''}."
+        )
+
+
 def draw_sets(pool, concepts, fewest, *, seed, sets=FEWEST_SETS, panel=FEWEST_PANELS, size=None):
     """Draw disjoint random sets and negative sets from a pool.
 
@@ -51,11 +68,7 @@ def draw_sets(pool, concepts, fewest, *, seed, sets=FEWEST_SETS, panel=FEWEST_PA
         raise Refused(
             f"A test needs {FEWEST_SETS} random sets and {FEWEST_PANELS} negative sets or more. Received: {sets} and {panel}."
         )
-    smallest = min(fewest, size or FEWEST_INPUTS)
-    if smallest < FEWEST_INPUTS or (size or 0) > fewest:
-        raise Refused(
-            f"A concept needs {FEWEST_INPUTS} inputs of different sources or more, and as many as a set has. Received: {fewest}{f', and sets of {size}' if size else ''}."
-        )
+    refuse_few(fewest, size)
     count = sets + panel
     size = size or min(fewest, pool // count)
     if size < FEWEST_INPUTS or size * count > pool:

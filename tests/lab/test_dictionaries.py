@@ -235,6 +235,59 @@ def test_sobol_importance_of_a_linear_head_is_exact(network, data):
     assert np.abs(estimate - exact).max() < 0.05
 
 
+@pytest.fixture(scope="module")
+def parts(data):
+    """A network with a head that is not linear, four factors of its layer, and its inputs."""
+    keras.utils.set_random_seed(5)
+    entry = keras.Input([12, 12, 3])
+    rows = keras.layers.Conv2D(10, 5, strides=3, activation="relu", name="rows")(entry)
+    means = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(16, 2, activation="relu", name="behind")(rows))
+    hidden = keras.layers.Dense(12, activation="tanh", kernel_initializer="random_normal", name="bent")(8 * means)
+    model = keras.Model(entry, keras.layers.Dense(4, name="logits")(hidden))
+    network = lab.load(model, input_range=(0, 1))
+    inputs = data.inputs_of(network)
+    activations = routines.activations(network, inputs, "rows")
+    return network, inputs, learn(activations.reshape(-1, 10), "craft", atoms=4, seed=0)
+
+
+def test_sobol_importance_is_what_is_left_when_all_other_atoms_are_known(parts):
+    """By its definition, the mean of Var(Y | all atoms but i) over Var(Y), with draws inside draws and a head in NumPy.
+
+    Xplique's CRAFT is compared with below, where it is installed: it needs another TensorFlow. Everywhere else this slow formula and
+    scikit-learn's NMF, above, stand for it.
+    """
+    network, inputs, dictionary = parts
+    rng, codes = np.random.default_rng(0), dictionary.encode(routines.activations(network, inputs, "rows"))[0]
+    head = head_in_numpy(network.model)
+
+    def answers(masks):
+        return head(masks[:, None, None] * codes @ dictionary.atoms + dictionary.origin)[:, 1]
+
+    masks = rng.random((400, 4))
+    variance, totals = answers(rng.random((20000, 4))).var(), []
+    for atom in range(4):
+        inner = np.repeat(masks, 60, axis=0)
+        inner[:, atom] = rng.random(len(inner))
+        totals.append(answers(inner).reshape(400, 60).var(axis=1, ddof=1).mean() / variance)
+    estimate = sobol_importance(network, inputs, lab.logit(1), "rows", dictionary, designs=1024, seed=0)[0]
+    assert max(totals) > 0.3 and np.abs(estimate - totals).max() < 0.06, (estimate, totals)
+
+
+def head_in_numpy(model):
+    """What follows the layer `rows`, without TensorFlow: float [n, 3, 3, channels] -> float [n, classes]."""
+    kernel, bias, bent, bent_bias, last, last_bias = (
+        weights for name in ("behind", "bent", "logits") for weights in model.get_layer(name).get_weights()
+    )
+
+    def head(rows):
+        size = rows.shape[1] - 1
+        windows = [rows[:, r : r + size, c : c + size] @ kernel[r, c] for r in (0, 1) for c in (0, 1)]
+        means = np.maximum(sum(windows) + bias, 0).mean(axis=(1, 2))
+        return np.tanh(8 * means @ bent + bent_bias) @ last + last_bias
+
+    return head
+
+
 def test_a_removal_takes_code_times_vector_at_every_position(network, data):
     inputs = data.inputs_of(network)
     rows = routines.activations(network, inputs, "first")
@@ -338,13 +391,25 @@ def test_layers_and_inputs_that_cannot_be_read_are_refused(network, data):
 
 
 @pytest.mark.skipif(importlib.util.find_spec("xplique") is None, reason="Xplique (the extra opinions) is not installed")
-def test_factors_are_those_of_xplique_on_the_same_activations():
+def test_factors_and_importance_are_those_of_xplique_on_the_same_activations(parts):
+    """Xplique shrinks codes by a penalty (alpha_W), which is left out here, so that both mask the same codes."""
     from xplique.concepts import CraftTf
 
-    craft = CraftTf(lambda crops: POSITIVE, lambda rows: rows, number_of_concepts=4, batch_size=64)
-    craft.fit(np.zeros((5, 12, 12, 3), "float32"))
-    dictionary = learn(POSITIVE, "craft", atoms=4, seed=0)
-    assert match(dictionary.atoms, craft.factorization.concept_bank_w)[2].mean() > 0.9
+    network, inputs, dictionary = parts
+    model = network.model
+    behind = keras.Input(model.get_layer("rows").output.shape[1:])
+    means = keras.layers.GlobalAveragePooling2D()(model.get_layer("behind")(behind))
+    head = keras.Model(behind, model.get_layer("logits")(model.get_layer("bent")(8 * means)))
+    craft = CraftTf(keras.Model(model.input, model.get_layer("rows").output), head, 4, patch_size=12)
+    _, _, bank = craft.fit(inputs, class_id=1)
+    rows = routines.activations(network, inputs, "rows").mean(axis=(1, 2))
+    assert match(learn(rows, "craft", atoms=4, seed=0).atoms, bank)[2].mean() > 0.9
+    craft.factorization.reducer.components_ = dictionary.atoms
+    craft.factorization.concept_bank_w = dictionary.atoms
+    craft.factorization.reducer.set_params(alpha_W=0.0)
+    theirs = craft.estimate_importance(inputs, nb_design=1024)
+    ours = sobol_importance(network, inputs, lab.logit(1), "rows", dictionary, designs=1024, seed=0)
+    np.testing.assert_allclose(ours.mean(axis=0), theirs, atol=0.03)
 
 
 def test_a_dead_layer_is_refused():

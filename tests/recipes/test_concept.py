@@ -102,9 +102,13 @@ def test_an_edited_picture_is_measured_again(command, folder, tmp_path):
     words[words.index(str(folder / "stripes"))] = str(tmp_path / "stripes")
     first, again = json.loads(command(*words)[1]), json.loads(command(*words)[1])
     assert first["run"] == again["run"] and first["verdicts"] == again["verdicts"]
+    same = json.loads(command(*words, "--baseline", first["run"], "--fail-on", "worse")[1])
+    assert same["error"] is None and {row["change"] for row in same["baseline"]["rows"]} == {"same"}
     Image.fromarray(concept_files.stripes(np.random.default_rng(9))).save(tmp_path / "stripes" / "000.png")
-    edited = json.loads(command(*words)[1])
+    edited = json.loads(command(*words, "--baseline", first["run"])[1])
     assert edited["verdicts"][0]["effect"] != first["verdicts"][0]["effect"]
+    rows = edited["baseline"]["rows"]
+    assert [(row["change"], row["reason"]) for row in rows] == [("not comparable", "other data")] * 4
 
 
 @pytest.mark.parametrize(
@@ -142,6 +146,39 @@ def test_copies_are_found(command, folder, tmp_path):
     assert code == 2 and "'copy.png', there '007.png'" in output + errors
 
 
+def test_erasure_alone_needs_ten_inputs_too(command, folder, tmp_path):
+    """Of a concept of two pictures, or a pool of one, a direction says nothing."""
+    for source, count in (("stripes", 9), ("random", 9)):
+        (tmp_path / source).mkdir()
+        for place in range(count):
+            shutil.copy(folder / source / f"{place:03d}.png", tmp_path / source)
+    words = arguments(folder, "--check", "erasure")
+    for source, message in (
+        ("stripes", "A concept needs 10 inputs of different sources or more"),
+        ("random", "A pool needs 10 inputs of different sources or more. Received: 9."),
+    ):
+        place = words.index(str(folder / source))
+        code, _, errors = command(*words[:place], str(tmp_path / source), *words[place + 1 :])
+        assert code == 2 and message in errors, errors
+
+
+def test_near_copies_are_told(command, folder, tmp_path):
+    """Twelve pictures that differ by noise that nobody sees are one example; one of them is in the pool, too."""
+    rng, near = np.random.default_rng(0), tmp_path / "near"
+    near.mkdir()
+    image = np.asarray(Image.open(folder / "random" / "003.png")).astype(int)
+    for place in range(12):
+        copy = np.clip(image + rng.integers(-2, 3, image.shape), 0, 255)
+        Image.fromarray(copy.astype("uint8")).save(near / f"{place:03d}.png")
+    words = arguments(folder, "--check", "erasure", layers=("--layers", "second"))
+    words[words.index(str(folder / "stripes"))] = str(near)
+    code, _, errors = command(*words)
+    assert code == 0 and "12 pictures of 'near' as good as in the pool, such as '000.png'" in errors, errors
+    assert "12 pictures of 'near' are copies of 1, but for small changes" in errors
+    code, _, errors = command(*arguments(folder, "--check", "erasure,erasure", layers=("--layers", "second")))
+    assert code == 0 and "copies" not in errors, errors
+
+
 @pytest.mark.parametrize(("gate", "code"), [("fail", 0), ("inconclusive", 1)])
 def test_a_gate_reads_the_verdicts(run, folder, gate, code):
     words = arguments(folder, "--untrained", "1", "--steps", "3", "--fail-on", gate, "--out", folder / "artifacts")
@@ -159,6 +196,9 @@ def test_the_table_of_a_family_is_that_which_holds_its_check(run):
     assert family_table(recipe, "0-atom_effect", {"check": "atom_effect", "claim": "concepts"})["draws"] == 20
     assert family_table(recipe, "0-tcav", {"check": "tcav", "claim": "concepts"}) == recipe["concept"]
     assert family_table(recipe, "1-atom_effect", {"check": "atom_effect", "claim": "concepts"}) == {}
+    recipe |= {"dictionary": {"layer": "second"}, "probe": {"exchanges": 39}}
+    assert family_table(recipe, "0-dictionary", {"check": "atom_effect", "claim": "concepts"}) == {"layer": "second"}
+    assert family_table(recipe, "0-probe_use", {"check": "probe_use", "claim": "concepts"}) == {"exchanges": 39}
 
 
 def test_a_texture_has_its_own_name():

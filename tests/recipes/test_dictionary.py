@@ -3,6 +3,7 @@
 import json
 import pathlib
 import re
+from xml.etree import ElementTree
 
 import click.testing
 import keras
@@ -71,8 +72,11 @@ def test_parts_are_judged_shown_and_named(run):
     dictionary = load_dictionary(store, "dictionary/trained-0")
     assert dictionary.kind == "nmf" and dictionary.atoms.shape == (4, 8)
     assert store.values("dictionary/summary", "summary.json")["names"] == {"1": "a <b>"}
-    lines = (store.folder("dictionary/effects/trained") / "effects.csv").read_text().splitlines()
-    assert lines[0].startswith("atom,finding,effect") and len(lines) == 5
+    lines = (store.folder("verdicts") / "verdicts.csv").read_text().splitlines()
+    assert [line.split(",")[:3] for line in lines[1:]] == [
+        ["0-dictionary", f"atom {atom}", "atom_effect"] for atom in range(4)
+    ]
+    assert len(store.values("dictionary/summary", "summary.json")["untrained"]) == 4
     assert "What second is made of" in page and 'id="atoms"' in page and "a &lt;b&gt;" in page and "a \\u003cb>" in page
     (units,) = re.findall(r'<script type="application/json" id="units">(.*?)</script>', page, re.S)
     units = json.loads(units)
@@ -86,6 +90,35 @@ def test_parts_are_judged_shown_and_named(run):
     )
     assert [layer for layer, *_ in details["near"]] == ["second"] * 3
     assert {name for name, _ in details["moves"]} <= {"cat", "dog", "cup"}
+
+
+def test_verdicts_on_atoms_have_a_gate_junit_and_a_baseline(folder, run):
+    """Where the score does not depend on the layer, nothing can be said of its atoms, and the gate says so."""
+    words = ("--learner", "pca", "--atoms", "2", "--seeds", "1", "--layer")
+    code, output, error = run(*words, "second", "--fail-on", "fail")
+    assert code == 0, error
+    store, _ = store_of(output)
+    outcomes = [verdict["outcome"] for verdict in store.values("verdicts", "verdicts.json")["0-dictionary"]["verdicts"]]
+    assert len(outcomes) == 2 and set(outcomes) <= {"PASS", "INCONCLUSIVE"}
+    tags = [case[0].tag for case in ElementTree.parse(store.folder("verdicts") / "junit.xml").getroot()[0]]
+    assert tags == ["system-out" if outcome == "PASS" else "skipped" for outcome in outcomes]
+    code, again, error = run(*words, "second", "--baseline", str(store.path), "--fail-on", "worse")
+    assert code == 0 and "2 verdicts: 2 same" in again, error
+    save_idle_layer(folder)
+    code, output, error = run(*words, "idle", "--fail-on", "fail", "--model", "idle.keras")
+    assert code == 1 and "0-dictionary: atom 0, atom 1 fell short of --fail-on fail" in error
+    store, page = store_of(output)
+    (suite,) = ElementTree.parse(store.folder("verdicts") / "junit.xml").getroot()
+    assert suite.get("name") == "0-dictionary" and suite.get("errors") == "2" and "ORACLE DOES NOT PASS" in page
+
+
+def save_idle_layer(folder):
+    """Save a network whose score has a weight of zero for its layer `idle`."""
+    entry = keras.Input((16, 16, 3))
+    idle = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3, activation="relu", name="idle")(entry))
+    logits = keras.layers.Dense(3, kernel_initializer="zeros")(idle)
+    direct = keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(entry))
+    keras.Model(entry, keras.layers.Add(name="logits")([logits, direct])).save(folder / "idle.keras")
 
 
 def test_what_is_lit_is_where_the_atom_is_active(run):
@@ -136,7 +169,7 @@ def test_parts_of_a_class_have_an_importance(run):
         code, output, error = run("--layer", "second", "--learner", "craft", "--atoms", "3", "--seeds", "1")
     assert code == 0, error
     store, page = store_of(output)
-    importance = store.values("dictionary/effects/trained", "effects.json")["importance"]
+    importance = store.values("dictionary/effects/trained", "about.json")["importance"]
     assert len(importance) == 3 and min(importance) >= 0 and "importance" in page
 
 

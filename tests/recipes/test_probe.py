@@ -3,6 +3,8 @@
 import csv
 import json
 import pathlib
+import shutil
+from xml.etree import ElementTree
 
 import keras
 import numpy as np
@@ -66,10 +68,49 @@ def test_labels_of_folders_and_files_have_verdicts_a_page_and_a_table_of_units(p
         assert arrays["auc/0"].shape == (2, len(arrays["units"]))
     page = pathlib.Path(result["report"]).read_text(encoding="utf-8")
     assert "What does each layer hold?" in page and "side: left, right" in page and "left out: A probe tells" in page
-    table = list(csv.DictReader((folder / "verdicts" / "verdicts.csv").open(encoding="utf-8")))
+    table = list(csv.DictReader((folder / "comparison" / "numbers.csv").open(encoding="utf-8")))
     assert len(table) == len(rows) and float(table[0]["selectivity mean"]) <= 1
     again = probe("--labels", place / "labels.csv", "--groups", "day", "--target", "top")[1]
     assert again["probes"] == result["probes"]
+
+
+@pytest.fixture
+def flat(place, tmp_path):
+    """The pictures in one folder without labels, and their table."""
+    for path in (place / "photos").rglob("*.png"):
+        shutil.copy(path, tmp_path / path.name)
+    text = (place / "labels.csv").read_text(encoding="utf-8")
+    (tmp_path / "flat.csv").write_text(text.replace("left/", "").replace("right/", ""), encoding="utf-8")
+    return tmp_path
+
+
+def test_verdicts_are_those_of_every_check_with_a_gate_junit_and_a_baseline(probe, flat):
+    """The pixels tell the side as well, which fails; labels by chance are not shown, which fails nothing."""
+    words = ("--labels", flat / "flat.csv", "--groups", "day", "--layers", "second", "--label-columns")
+
+    def ask(*more):
+        return probe(*words, *more, images=flat)
+
+    code, result, error = ask("side", "--fail-on", "fail")
+    assert code == 1 and "0-probe: side in second fell short of --fail-on fail" in error
+    assert [(row["family"], row["finding"]) for row in result["verdicts"]] == [("0-probe", "NO BETTER THAN BASELINES")]
+    (case,) = junit_cases(result, "0-probe")
+    assert case.get("name") == "side in second" and case.find("failure") is not None
+    code, null, error = ask("coin", "--fail-on", "fail")
+    assert code == 0 and null["probes"][0]["finding"] == "NOT SHOWN", error
+    (case,) = junit_cases(null, "0-probe")
+    assert case.find("skipped") is not None and case.find("failure") is None
+    assert ask("coin", "--fail-on", "inconclusive")[0] == 1
+    code, again, error = ask("side", "--baseline", result["run"], "--fail-on", "worse")
+    assert code == 0 and [row["change"] for row in again["baseline"]["rows"]] == ["same"], error
+    code, _, error = ask("coin", "--baseline", result["run"], "--fail-on", "worse")
+    assert code == 1 and "no verdict can be compared with the baseline" in error
+
+
+def junit_cases(result, family):
+    """The cases of a family in the JUnit file of a run: list of `Element`."""
+    suites = ElementTree.parse(pathlib.Path(result["run"]) / "jobs" / "verdicts" / "junit.xml").getroot()
+    return [case for suite in suites if suite.get("name") == family for case in suite]
 
 
 def test_single_positions_are_probed(probe):

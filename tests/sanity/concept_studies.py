@@ -29,7 +29,7 @@ def simulate(
         `Study` of arrays alone.
     """
     rng = np.random.default_rng(seed)
-    mixing = {layer: _mixing(rng, world) for layer in layers}
+    mixing = {layer: mixing_of(rng, world) for layer in layers}
     directions = {
         layer: np.linalg.qr(rng.normal(size=(CHANNELS, concepts)))[0].T * np.linalg.norm(mixing[layer]) / CHANNELS**0.5
         for layer in layers
@@ -48,8 +48,13 @@ def simulate(
     return Study("simulated", sets, draw(POOL), slopes, draw(IMAGES), np.arange(IMAGES))
 
 
-def _mixing(rng, world):
-    """How channels depend on what is drawn: float [channels, channels]."""
+def mixing_of(rng, world):
+    """How the channels of a world depend on what is drawn: float [channels, channels].
+
+    Args:
+        rng: `numpy.random.Generator`.
+        world: as of `simulate`.
+    """
     return (
         np.eye(CHANNELS) if world == "even" else rng.normal(size=(CHANNELS, CHANNELS)) * np.geomspace(1, 0.2, CHANNELS)
     )

@@ -12,7 +12,6 @@ from sanity.checks.attention_order import ORACLE
 from sanity.checks.attention_use import DECIDING, MOVED, OTHER
 from sanity.checks.classes import MAGNITUDE
 from sanity.checks.faithfulness import USUAL
-from sanity.checks.probe import USE
 from sanity.crossing import maps_differ
 from sanity.effects import EFFECTS
 from sanity.evidence import Evidence, Gate
@@ -332,7 +331,7 @@ SAMPLES = {
     "erasure": _concept_losses,
     "tcav": _concept_sensitivities,
     "probe": _probes,
-    USE: _erasures,
+    "probe_use": _erasures,
     "parameters": _networks,
     "path": _crossed_units,
     "predictivity": _crossed_units,

@@ -13,8 +13,11 @@ from lab.opening import open_data
 from sanity.checks import checks
 from sanity.checks.tcav import standardized
 from sanity.concepts import Study, draw_sets, measure_study
+from sanity.cue_networks import uses
 from sanity.examination import measure_rows
 from sanity.verdict import judge
+from sanity.world_networks import WorldNetworks
+from tests import concept_worlds
 from tests.sanity.concept_studies import CHANNELS, IMAGES, simulate
 
 
@@ -206,6 +209,33 @@ def test_random_directions_are_rarely_used(planted):
         (verdict,) = verdicts(replace(planted, concepts={}, vectors=vector), "erasure", seed=turn)
         used += verdict.passed
     assert stats.binomtest(used, 30, 0.05, alternative="greater").pvalue > 0.05
+
+
+# A world of two planted concepts ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def learners():
+    """Networks of one architecture, one trained on the first concept and one on the second."""
+    networks = WorldNetworks(concept_worlds.planted_concepts(), 0)
+    return networks, {"first": networks.train("replicate", 0), "second": networks.train("rival", 0)}
+
+
+@pytest.mark.parametrize("own, other", [("first", "second"), ("second", "first")])
+def test_verdicts_follow_what_a_trained_network_learned(learners, own, other):
+    """Both concepts are in every picture that is explained, and both are told from the layer. Swaps say which of them is used."""
+    networks, states = learners
+    world = networks.world if own == "first" else networks.world.rival
+    (proof,) = uses(world, world.factors(np.random.default_rng(5), 200), networks.network, [states[own]])
+    assert proof["cue_flip_rate"] > 0.95 and proof[f"unchanged/{other}"] > 0.95
+    with networks.network.weights(states[own]):
+        study = concept_worlds.study(networks.network, ["hidden"], seed=0)
+        sensitive = {row.settings["concept"]: row for row in verdicts(study, "tcav")}
+        used = {row.settings["concept"]: row for row in verdicts(study, "erasure", directions=99)}
+    assert (sensitive[own].finding, sensitive[other].finding) == ("SUPPORTED", "NOT SUPPORTED")
+    assert all(gate["status"] == "passed" for row in sensitive.values() for gate in row.gates)
+    assert (used[own].finding, used[other].finding) == ("USED", "NOT SHOWN TO BE USED")
+    assert "it falls" in used[own].sentence and abs(used[other].effect.mean) < used[own].effect.mean / 3
 
 
 def test_what_cannot_be_measured_is_a_gate_and_no_crash(planted):

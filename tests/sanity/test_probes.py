@@ -1,5 +1,7 @@
 """The check of probes: false alarms, power, probes that learn by heart, erasure, and units, on activations that are drawn."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -8,7 +10,8 @@ from sklearn.neural_network import MLPClassifier
 import lab
 from lab.refusal import Refused
 from sanity.checks import checks
-from sanity.checks.probe import USE, compare, probe_evidence
+from sanity.checks.probe import compare, probe_evidence
+from sanity.checks.probe_use import use_evidence
 from sanity.evidence import Evidence
 from sanity.examination import examine
 from sanity.probes.baselines import input_features, position_features, position_types
@@ -194,7 +197,7 @@ def test_what_is_encoded_is_used_only_where_the_score_reads_it(network, channel,
     labelled = label_set("label", labels, range(2000))
     samples = measure_use(network, inputs, lab.logit(0), "held", inputs.mean(axis=1), labelled, seed=0)
     assert samples["use"].shape == (40, 64) and len(samples["use/groups"]) == 64
-    verdict = judge([Evidence(USE, "label in held", "net", {"images": 64}, samples, ())])[0]
+    verdict = judge([Evidence("probe_use", "label in held", "net", {"images": 64}, samples, ())])[0]
     assert verdict.finding == finding, (verdict.sentence, verdict.also)
 
 
@@ -215,6 +218,26 @@ def test_the_check_is_one_of_concepts_and_asks_a_subject(network):
     judged = examine("probe", {}, subject, seed=0, settings={**settings, "erasures": 0})
     assert judged.verdicts[0].finding in ("NO BETTER THAN BASELINES", "UNDECIDED")
     assert network.fingerprint() == before
+    with pytest.raises(lab.Refused, match="19 random erasures or more.* Received: erasures=5"):
+        checks.get("probe_use")(subject, seed=0, **{**settings, "erasures": 5})
+
+
+def test_use_is_asked_only_where_a_label_is_encoded(network):
+    """The same evidence, once with baselines that tell the label, and once with baselines by chance."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(200) % 2
+    inputs = rng.normal(size=(200, 5, 8)).astype("float32")
+    inputs[..., 0] += 3 * labels[:, None]
+    subject = Subject(network, inputs, lab.logit(0), tuple(map(str, range(200))), labels=labels)
+    settings = {"layers": ["held"], "networks": 1, "exchanges": 39}
+    (verdict,) = examine("probe_use", {}, subject, seed=0, settings=settings).verdicts
+    assert (verdict.finding, verdict.gates[0]["status"]) == ("NOT APPLICABLE", "not applicable")
+    (record,) = checks.get("probe")(subject, seed=0, erasures=39, **settings)
+    chance = tally(labels, rng.permutation(labels), np.arange(200), 2)
+    by_chance = {"random": chance[None], "inputs": chance, "control": chance}
+    (encoded,) = use_evidence([replace(record, samples={**record.samples, **by_chance})], 0)
+    assert set(encoded.samples) == {"use", "use/groups", "use/scores"} and encoded.sizes == {"images": 64}
+    assert judge([encoded])[0].finding == "USED"
 
 
 def test_units_that_hold_a_label_are_found_and_others_are_not():
