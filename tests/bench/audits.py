@@ -8,6 +8,7 @@ from tests.bench import audit_groups as groups
 from tests.bench import audit_reasons as reasons
 from tests.bench import audit_shift as shift
 from tests.bench import audit_simpler as simpler
+from tests.bench import audit_units as units
 
 
 def audit_failures(network=None):
@@ -35,4 +36,9 @@ def audit_simpler(network=None):
     simpler.main()
 
 
-BY_NAME = (audit_failures, audit_groups, audit_reasons, audit_shift, audit_simpler)
+def audit_units(network=None):
+    """Rows that belong together."""
+    units.main()
+
+
+BY_NAME = (audit_failures, audit_groups, audit_reasons, audit_shift, audit_simpler, audit_units)
