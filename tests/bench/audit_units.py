@@ -14,9 +14,7 @@ HEAD = "| rows | fails at 300 rows | fails at 2,000 rows | naive, 300 rows |\n|-
 
 def gate_rate(make, count, runs):
     """How often the gate fails: `Interval`."""
-    return wilson_interval(
-        sum(units_gate(rows_of(make(seed, count))).status == "failed" for seed in range(runs)), runs
-    )
+    return wilson_interval(sum(units_gate(rows_of(make(seed, count))).status == "failed" for seed in range(runs)), runs)
 
 
 def naive_rate(make, count, runs):
