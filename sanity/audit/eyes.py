@@ -25,8 +25,8 @@ ENERGY_ROWS, CLASSIFIER_ROWS = 2000, 20_000
 TOP, FOLDS, PENALTY, PENALTY_OF_PRODUCTS = 30, 5, 0.01, 0.3
 # Draws that the scale of a column's distance is taken from, cells of exchanges at a time, and steps of a column of many rows.
 SCALING, CELLS, STEPS = 100, 32_000_000, 2000
-# Units of a side that a draw of rows keeps where there are as many.
-KEPT_UNITS = 100
+# Units of a side that a draw of rows keeps where there are as many, and sides for which solving is no dearer than an inverse.
+KEPT_UNITS, FEW_SIDES = 100, 10
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ class Energy:
         distances -= means[:, None]
         distances -= means[None]
         distances += means.mean(dtype="float64").astype("float32")
-        self.kernel = distances
+        self.kernel, self._means = distances, means.astype("float64")
 
     def distances(self, sides):
         """Twice the mean distance across less those within: float64 [draws].
@@ -167,16 +167,19 @@ class Energy:
         """
         if not side.any() or side.all():
             return 0.0
-        rest = self.standard[~side]
-        before, after = (np.sqrt(_squared(rows[side], rest)).mean(dtype="float64") for rows in (self.standard, moved))
+        before = self._mean_distance(side, ~side)
+        after = np.sqrt(_squared(moved[side], self.standard[~side])).mean(dtype="float64")
         change = moved[side] - self.standard[side]
         if change.std(axis=0).max() < 0.01 * np.abs(change).max():
             # All rows moved alike, but for a few that were cut.
             return float(2 * (after - before))
-        within, earlier = (
-            np.sqrt(_squared(rows, rows)).mean(dtype="float64") for rows in (moved[side], self.standard[side])
-        )
-        return float(2 * (after - before) - within + earlier)
+        within = np.sqrt(_squared(moved[side], moved[side])).mean(dtype="float64")
+        return float(2 * (after - before) - within + self._mean_distance(side, side))
+
+    def _mean_distance(self, first, second):
+        """The mean distance of rows of two sides as they are, which the kernel tells: float."""
+        centred = (self.kernel @ second.astype("float32"))[first].mean(dtype="float64") / second.sum()
+        return centred + self._means[first].mean() + self._means[second].mean() - self._means.mean()
 
 
 def _squared(first, second):
@@ -200,7 +203,18 @@ class Ridge:
         grams = [(self.columns[rows].T @ self.columns[rows]).astype("float64") for rows in self.places]
         ridge = np.eye(self.columns.shape[1]) * penalty * len(columns)
         ridge[-1, -1] = 1e-6 * len(columns)
-        self.inverses = [np.linalg.inv(sum(grams) - gram + ridge).astype("float32") for gram in grams]
+        self.systems = [sum(grams) - gram + ridge for gram in grams]
+
+    @cached_property
+    def inverses(self):
+        """For many sides, float32 [columns, columns] of each fold."""
+        return [np.linalg.inv(system).astype("float32") for system in self.systems]
+
+    def _weights(self, fold, products):
+        """What a classifier gives to each column: float32 [columns, draws]."""
+        if products.shape[1] < FEW_SIDES:
+            return np.linalg.solve(self.systems[fold], products).astype("float32")
+        return self.inverses[fold] @ products
 
     def predictions(self, sides):
         """What each fold is predicted by a classifier of the others: iterator of (rows, float32 [rows, draws]).
@@ -210,8 +224,8 @@ class Ridge:
         """
         products = [self.columns[rows].T @ sides[rows].astype("float32") for rows in self.places]
         total = sum(products)
-        for rows, product, inverse in zip(self.places, products, self.inverses):
-            yield rows, self.columns[rows] @ (inverse @ (total - product))
+        for fold, (rows, product) in enumerate(zip(self.places, products)):
+            yield rows, self.columns[rows] @ self._weights(fold, total - product)
 
     def areas(self, sides):
         """The area under the curve, averaged over the folds that have both sides: float64 [draws].

@@ -63,9 +63,15 @@ def spearman(rows, names):
         float64 [columns, columns], over rows where both are known.
     """
     columns = [_ordered(rows, name) for name in names]
-    matrix = np.eye(len(names))
+    matrix, whole = np.eye(len(names)), [_is_whole(column) for column in columns]
+    places = np.flatnonzero(whole)
+    if len(places) > 1:
+        # Ranked once, and not again for each pair.
+        matrix[np.ix_(places, places)] = np.corrcoef([rankdata(columns[place]) for place in places])
     for first in range(len(names)):
         for second in range(first):
+            if whole[first] and whole[second]:
+                continue
             matrix[first, second] = matrix[second, first] = _rank_correlation(columns[first], columns[second])
     return matrix
 
@@ -74,6 +80,11 @@ def _ordered(rows, name):
     """The values of a column that have an order: float64 [rows], or None."""
     column = rows.column(name)
     return None if column.is_category and len(column.levels) > 2 else column.values
+
+
+def _is_whole(column):
+    """Whether a column has an order, differs, and misses no cell: bool."""
+    return column is not None and len(column) > 2 and bool(np.isfinite(column).all()) and np.ptp(column) > 0
 
 
 def _rank_correlation(first, second):

@@ -5,10 +5,13 @@ from collections import Counter
 
 import numpy as np
 
+from sanity.audit.near_copies import near_copies
 from sanity.evidence import Gate
 
-# Share of rows with an exact copy from which on rows are no units.
+# Share of rows with an exact copy, beyond chance, from which on rows are no units.
 MOST_COPIES = 0.01
+# Tables with the columns in other orders, by which chance is counted, and rows of a value that rows share by chance.
+ORDERS, COMMON = 20, 10
 
 
 def row_keys(rows, names=None):
@@ -21,15 +24,22 @@ def row_keys(rows, names=None):
     Returns:
         list of hashable.
     """
-    names = _telling(rows) if names is None else names
+    return _keys(_table(rows, _telling(rows) if names is None else names))
+
+
+def _table(rows, names):
+    """What rows are compared by: float64 [rows, columns and features]."""
     parts = [column.values for column in rows.columns if column.name in names]
     if rows.features is not None and not any(column.kind == "input" for column in rows.columns):
         parts += list(rows.features.T)
-    if not parts:
+    return np.column_stack(parts) if parts else np.zeros((len(rows), 0))
+
+
+def _keys(table):
+    if not table.shape[1]:
         # Nothing is known by which two rows could be alike.
-        return [object() for _ in range(len(rows))]
-    table = np.ascontiguousarray(np.column_stack(parts))
-    return [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in table]
+        return [object() for _ in range(len(table))]
+    return [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in np.ascontiguousarray(table)]
 
 
 def _telling(rows):
@@ -52,7 +62,9 @@ def _shared(first, second):
 
 
 def units_gate(rows, other=None, *, are_named=None):
-    """Rows without units must not be copies of each other, nor those of one set of those of another one.
+    """Rows without units must not be copies or near copies of each other, nor those of one set copies of those of another one.
+
+    Rows of one person that no unit names lie near each other, also in a file that was shuffled.
 
     Args:
         rows: `Rows`.
@@ -67,38 +79,95 @@ def units_gate(rows, other=None, *, are_named=None):
     if rows.has_units if are_named is None else are_named:
         return Gate(name, "passed", "units were named or stated")
     if other is not None:
-        return _sets_gate(name, rows, other)
+        gate = _sets_gate(name, rows, other)
+        return gate if rows.has_units or gate.status == "failed" else _near_gate(gate, rows, other)
     if rows.has_units:
         return Gate(name, "passed", "units were named or stated")
-    copies = _count_repeated(row_keys(rows))
+    return _near_gate(_copies_gate(name, rows), rows)
+
+
+STATE_UNITS = 'name the column of units with roles = ["unit"], or state rows_are_units = true'
+
+
+def _copies_gate(name, rows):
+    """No more rows are copies of each other than where columns are drawn independently: `Gate`."""
+    table = _table(rows, _telling(rows))
+    copies = _count_repeated(_keys(table))
     words = f"{copies:,} of {len(rows):,} rows have an exact copy"
     if copies <= MOST_COPIES * len(rows):
         return Gate(name, "passed", words)
-    return Gate(
-        name, "failed", f'{words}; name the column of units with roles = ["unit"], or state rows_are_units = true'
-    )
+    usual = max(_count_repeated(_keys(drawn)) for drawn in _orders(table, table))
+    if copies <= usual + MOST_COPIES * len(rows):
+        return Gate(name, "passed", f"{words}; with the values of each column in another order {usual:,} have one")
+    return Gate(name, "failed", f"{words}; {STATE_UNITS}")
+
+
+def _orders(table, others):
+    """The table with the values of each column in other orders, where rare values are all different.
+
+    A number that a few rows alone hold is no chance, and stands for none of what is usual.
+
+    Args:
+        table: float64 [rows, columns].
+        others: float64 [other rows, columns], by which values are rare.
+
+    Returns:
+        iterator of float64 [rows, columns].
+    """
+    columns = [_without_rare(column, other) for column, other in zip(table.T, others.T)]
+    common = np.column_stack(columns) if columns else table
+    rng = np.random.default_rng(0)
+    return (rng.permuted(common, axis=0) for _ in range(ORDERS))
+
+
+def _without_rare(column, other):
+    """The values, and where few rows hold one a number that no other row has: float64 [rows]."""
+    order = np.unique(np.concatenate([other, column]), return_inverse=True)[1]
+    places = order[len(other) :]
+    rare = np.bincount(order[: len(other)], minlength=order.max() + 1)[places] < COMMON
+    return np.where(rare, np.random.default_rng(len(column)).random(len(column)), column)
+
+
+def _near_gate(gate, *sets):
+    """The gate, or one that fails where rows of a set are near copies of each other."""
+    for rows in sets if gate.status == "passed" else ():
+        near = near_copies(_table(rows, _telling(rows)))
+        if near.too_many:
+            words = f"{near.count:,} of {near.rows:,} rows lie much nearer to a few others than to the rest, as rows of one person do"
+            return Gate(gate.name, "failed", f"{words}; {STATE_UNITS}")
+    return gate
 
 
 def _count_repeated(keys):
     return sum(count for count in Counter(keys).values() if count > 1)
 
 
-def _sets_gate(name, rows, other):
+def _sets_gate(name, *sets):
     """Neither set may hold copies of rows of the other, beyond those that a table of few values has by chance: `Gate`."""
-    names = _shared(rows, other)
     # Of the smaller set, or a few copies of it would be lost among many rows.
-    few, many = sorted((rows, other), key=len)
-    keys, known = row_keys(few, names), row_keys(many, names)
+    few, many = sorted(sets, key=len)
+    names, has_units = _shared(few, many), sets[0].has_units
+    table, others = _table(few, names), _table(many, names)
+    known = _keys(others)
     present = set(known)
-    copies = sum(key in present for key in keys)
+    copies = _count_among(table, present)
     words = f"{copies:,} of {len(few):,} rows have an exact copy in the other set"
-    usual = _copied_share(known, many.units) if rows.has_units else 0.0
-    if copies <= (MOST_COPIES + usual) * len(few):
+    most = MOST_COPIES * len(few)
+    if copies > most:
+        most += _copied_share(known, many.units) * len(few) if has_units else _usual_among(table, others)
+    if copies <= most:
         return Gate(name, "passed", words)
-    advice = "give rows of another time"
-    if not rows.has_units:
-        advice = 'name the column of units with roles = ["unit"], or state rows_are_units = true'
-    return Gate(name, "failed", f"{words}; {advice}")
+    return Gate(name, "failed", f"{words}; {'give rows of another time' if has_units else STATE_UNITS}")
+
+
+def _count_among(table, present):
+    return sum(key in present for key in _keys(table))
+
+
+def _usual_among(table, others):
+    """The most rows with a copy in another set where columns are in other orders: int."""
+    present = set(_keys(others))
+    return max(_count_among(drawn, present) for drawn in _orders(table, others))
 
 
 def labels_gate(rows, fewest=30):

@@ -7,6 +7,7 @@ COUNTED = {
     "audit_reasons": f"alarms of reasons and of factors, {CALIBRATION}.",
     "audit_shift": f"alarms of shift, harm and unlikeness, {CALIBRATION}.",
     "audit_simpler": f"alarms of simpler models, {CALIBRATION}.",
+    "audit_units": f"rows that belong together and are not said to, {CALIBRATION}.",
     "calibration": f"error rates of verdicts about maps, {CALIBRATION}.",
     "colour": "the matrix of colours that pictures are drawn in.",
     "concepts": f"error rates of concepts, {CALIBRATION}.",

@@ -7,6 +7,7 @@ import pytest
 import lab
 from lab import routines
 from lab.environment import tf
+from lab.inputs import _rows_without_numbers
 from tests import networks
 from tests.networks import distance, filled, network
 
@@ -442,3 +443,11 @@ def test_inputs_of_a_list_have_the_names_that_the_model_gives_them():
     assert not any("keras_tensor" in name for name, _ in lab.Network(model).places())
     with pytest.raises(lab.Refused, match=r"a list of 2, \[age, job\]. Received: a dict of age, job"):
         lab.explain(network, {"age": np.ones((2, 4)), "job": np.ones((2, 3))}, method="gradient")
+
+
+@pytest.mark.parametrize("most", [1, 7, 1 << 20])
+def test_samples_without_numbers_are_named_wherever_they_lie(most):
+    array = np.zeros((50, 3, 2), "float32")
+    array[[0, 13, 49], [0, 2, 1], [1, 0, 1]] = np.nan, np.inf, -np.inf
+    assert _rows_without_numbers(array, most) == [0, 13, 49]
+    assert _rows_without_numbers(array[:, 0, 0][1:], most) == [] == _rows_without_numbers(np.zeros((4, 0)), most)

@@ -76,6 +76,25 @@ def test_rank_correlations_are_scipys_and_leave_out_what_is_missing():
     assert matrix[0, 2] == 0
 
 
+def test_rank_correlations_of_whole_columns_are_those_of_each_pair():
+    from scipy import stats
+
+    rows = worlds.interaction(rows=80).test
+    x1, x2, x3 = (column.values for column in rows.columns[:3])
+    rows = rows.with_values(x2=np.round(x1 + x2), x3=np.where(np.arange(80) == 5, np.nan, x1 + x3))
+    names = [column.name for column in rows.columns]
+    matrix, kept = spearman(rows, names), np.arange(80) != 5
+    for first, one in enumerate(rows.columns):
+        for second, other in enumerate(rows.columns):
+            if not one.is_category and not other.is_category:
+                expected = (
+                    stats.spearmanr(one.values[kept], other.values[kept])
+                    if "x3" in (one.name, other.name)
+                    else stats.spearmanr(one.values, other.values)
+                )
+                assert matrix[first, second] == pytest.approx(expected.statistic)
+
+
 # Shapley values -----------------------------------------------------------------------------------------------------------
 
 

@@ -77,6 +77,26 @@ def test_every_exchange_is_fitted_again():
             assert predicted[:, draw] == pytest.approx(fitted.predict(columns[rows]), abs=1e-3)
 
 
+def test_one_side_is_predicted_as_among_many():
+    rng = np.random.default_rng(4)
+    ridge = Ridge(rng.standard_normal((200, 8)).astype("float32"), unit_folds(np.arange(200), 5, seed=0))
+    sides = (rng.random((200, 12)) < 0.4).view("uint8")
+    for (_, many), (_, alone) in zip(ridge.predictions(sides), ridge.predictions(sides[:, :1])):
+        assert alone[:, 0] == pytest.approx(many[:, 0], abs=1e-4)
+
+
+def test_the_gain_of_energy_is_that_of_distances():
+    rng = np.random.default_rng(5)
+    rows, side = rng.standard_normal((80, 4)).astype("float32") + 3, rng.random(80) < 0.4
+    moved = rows.copy()
+    moved[side, 1] += rng.random(side.sum()).astype("float32")
+    before, after = (
+        2 * cdist(values[side], rows[~side]).mean() - cdist(values[side], values[side]).mean()
+        for values in (rows, moved)
+    )
+    assert Energy(rows).gain(side, moved) == pytest.approx(after - before, rel=1e-3)
+
+
 def test_an_interval_of_the_area_covers():
     covered = []
     for seed in range(60):
