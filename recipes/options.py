@@ -87,6 +87,13 @@ target_options = compose_options(
         help="Value of white in images of more than 8 bits, such as 4095 for 12.",
     ),
 )
+method_option = click.option(
+    "--option",
+    "method_options",
+    multiple=True,
+    metavar="METHOD.NAME=VALUE",
+    help="An option of a method, such as smoothgrad.samples=20. May be repeated.",
+)
 json_option = click.option(
     "--json",
     "as_json",
@@ -361,6 +368,30 @@ def natural_images_table(paths):
 def split_names(text):
     """The names in a text, separated by commas: list of str."""
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def method_settings(texts):
+    """Texts "method.name=value" as the options of a recipe.
+
+    Args:
+        texts: sequence of str, as of `--option`.
+
+    Returns:
+        dict of method to dict of name to value.
+
+    Raises:
+        Refused: for a text of another form.
+    """
+    from recipes import schema
+
+    settings = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        method, dot, name = key.rpartition(".")
+        if not (equals and dot and method and name):
+            raise Refused(f"An option of a method is METHOD.NAME=VALUE. Received: {text!r}.")
+        settings.setdefault(method, {})[name] = schema.parse_value(value)
+    return settings
 
 
 def method_names(text):

@@ -23,6 +23,8 @@ from recipes.options import (
     function_options,
     image_source,
     method_names,
+    method_option,
+    method_settings,
     model_options,
     picture_options,
     refuse_details,
@@ -350,6 +352,7 @@ def _show_published(recipe, jobs, store):
         "Data": ("data_path", *DATA_DETAILS, "most"),
         "World": ("world", "planted", "samples"),
         "Networks": ("replicate", "train", "finetune", "replicates", "permuted_label_networks"),
+        "Method": ("method_options",),
         "Check": ("subject", "check_names", "mode", "seeds", "fooled", "detector", "others"),
     },
     examples=(
@@ -426,6 +429,7 @@ def _show_published(recipe, jobs, store):
     show_default=True,
     help="Names of `lab list methods`, all, or module:function, separated by commas. For a --function the default is kernel_shap,lime.",
 )
+@method_option
 @click.option(
     "--subject",
     type=Choice(["maps", "features"]),
@@ -482,6 +486,7 @@ def command(
     method,
     subject,
     check_names,
+    method_options,
     mode,
     seeds,
     target,
@@ -516,6 +521,7 @@ def command(
         question = {"methods": method_names(method), "target": target, "output": output, "region": region}
         # What is planted is found by the check truth.
         names = _check_names(check_names or ("truth" if planted else "parameters"))
+        question["options"] = method_settings(method_options)
         settings = {"mode": mode, "seeds": seeds}
         tables = {"check": [{"check": name, **question, **_known_settings(name, settings)} for name in names]}
         tables |= {"baseline": baseline} if baseline else {}
@@ -593,6 +599,7 @@ MAP_OPTIONS = (
     "permuted_label_networks",
     "samples",
     "method",
+    "method_options",
     "mode",
     "seeds",
     "target",

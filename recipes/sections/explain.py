@@ -21,6 +21,8 @@ from recipes.options import (
     function_options,
     image_source,
     method_names,
+    method_option,
+    method_settings,
     model_options,
     model_table,
     refuse_details,
@@ -445,13 +447,7 @@ def _show_graphs(recipe, jobs, store):
     "--layer",
     help="Layer of the CAM methods; several, separated by commas, are fused.  [default: the last with rows and columns]",
 )
-@click.option(
-    "--option",
-    "method_options",
-    multiple=True,
-    metavar="METHOD.NAME=VALUE",
-    help="An option of a method, such as smoothgrad.samples=20. May be repeated.",
-)
+@method_option
 @click.option(
     "--graph",
     metavar="LAYERS",
@@ -507,7 +503,7 @@ def command(
     with plain_errors():
         method = typed_or(context, "method", method, options["function"], FUNCTION_METHODS)
         explain_table["methods"] = method_names(method)
-        explain_table["options"] = _parse_method_options(method_options)
+        explain_table["options"] = method_settings(method_options)
         details = {name: options.pop(name) for name in DATA_DETAILS}
         tables = source_tables(
             images, data_path, table, text, details, explain_table["target"], options["classes"], labels
@@ -598,20 +594,6 @@ def _images_table(paths, labels):
             f"Labels are the subfolders of one folder of photographs, or stand in lists and shards. Received: --labels folders with {', '.join(paths[:3])}. Give the folder that holds them."
         )
     return {**source, "most": ANY_NUMBER}
-
-
-def _parse_method_options(texts):
-    """Texts "method.name=value" as the options of a recipe: dict of method to dict of name to value."""
-    from recipes import schema
-
-    options = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        method, dot, name = key.rpartition(".")
-        if not (equals and dot and method and name):
-            raise Refused(f"An option of a method is METHOD.NAME=VALUE. Received: {text!r}.")
-        options.setdefault(method, {})[name] = schema.parse_value(value)
-    return options
 
 
 register(

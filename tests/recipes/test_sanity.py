@@ -236,3 +236,17 @@ def test_every_method_is_planned_in_a_world_before_its_networks_are_there(comman
     code, out, err = command("check", "--world", "series", "--method", "all", "--check", "truth", "--plan")
     assert code == 0, err
     assert "check/0-truth" in out
+
+
+def test_an_option_of_a_method_reaches_its_checks(command, user, photo):
+    words = ("check", "--images", photo, "--method", "smoothgrad,gradient", "--seeds", 2, *user)
+    code, output, error = command(*words, "--option", "smoothgrad.samples=2")
+    assert code == 0, error
+    run = pathlib.Path(output.strip().splitlines()[-1]).parent
+    options = {
+        path.parent.name: json.loads(path.read_text())["settings"]
+        for path in run.glob("jobs/check/*/*/evidence.json")
+    }
+    assert options["smoothgrad"]["samples"] == 2 and "samples" not in options["gradient"]
+    assert command(*words, "--option", "smoothgrad")[0] == 2
+    assert "Unknown option of gradient" in command(*words, "--option", "gradient.samples=2")[2]
