@@ -85,12 +85,12 @@ def composite_of(composite):
         `Composite`.
 
     Raises:
-        Refused: for an unknown name.
+        Refused: for an unknown name, and for what is no composite.
     """
     if isinstance(composite, Composite):
         return composite
-    if composite not in COMPOSITES:
+    if not isinstance(composite, str) or composite not in COMPOSITES:
         raise Refused(
-            f"A composite is one of {', '.join(COMPOSITES)}. Received: {composite!r}. {nearest(composite, COMPOSITES)}"
+            f"A composite is one of {', '.join(COMPOSITES)}, or a `Composite`. Received: {composite!r}. {nearest(composite, COMPOSITES)}"
         )
     return COMPOSITES[composite]

@@ -642,6 +642,7 @@ def test_padding_before_a_layer_of_two_directions_changes_nothing(layer):
     "options, words",
     [
         ({"composite": "epsilon_plas"}, "epsilon_plus"),
+        ({"composite": ["epsilon"]}, "or a `Composite`"),
         ({"low": 0.0}, "both low= and high="),
         ({"low": 0.0, "high": 1.0}, "are for the rule z_box"),
         ({"low": 1.0, "high": 0.0, "composite": "epsilon_gamma_box"}, "less than high="),
