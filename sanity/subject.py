@@ -150,8 +150,12 @@ def subject(network, data, *, target="top", output=None, region=None, fit="squas
 def _class_index(network, target, output, label):
     """The index of the class that a target names. A column of 0 and 1 is named after what 1 means."""
     names = network.names_in(output) or ()
-    if target == label and target not in names and _has_one_unit(network, output):
-        return 1
+    if target == label and target not in names:
+        if _has_one_unit(network, output):
+            return 1
+        raise Refused(
+            f"A target names a class, or the column of labels of a network with one unit. Received: {target!r}, a column, for {network.name} with several units. Give the column as the label, and a class by its name or index as the target."
+        )
     return network.class_index(target, output)
 
 

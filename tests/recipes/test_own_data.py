@@ -41,6 +41,15 @@ def rows_of(path):
 # Explain ------------------------------------------------------------------------------------------------------------------
 
 
+def test_a_column_is_no_target_of_a_network_of_several_units(here, command, tmp_path):
+    columns = len(own_data.table()[0][0])
+    keras.Sequential([keras.Input((columns,)), keras.layers.Dense(2)]).save(tmp_path / "two.keras")
+    words = ("explain", "--model", tmp_path / "two.keras", "--table", "loans.csv", "--method", "gradient", "--most", 2)
+    code, _, error = command(*words, "--target", "default")
+    assert code == 2 and "Give the column as the label" in error
+    assert command(*words, "--label", "default", "--target", 1)[0] == 0
+
+
 def test_the_gradient_of_a_linear_table_is_its_weights_by_name(here, command):
     words = ("explain", "--model", "credit.keras", "--table", "loans.csv", "--target", "default", "--most", 6)
     code, out, err = command(*words, "--method", "gradient,integrated_gradients,smoothgrad", "--quiet")
