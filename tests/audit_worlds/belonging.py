@@ -53,6 +53,19 @@ KINDS = {
 }
 
 
+def _answers(rng, count, columns, levels):
+    """Answers that go with one factor, of so many levels."""
+    values = rng.normal(size=(count, 1)) + rng.normal(size=(count, columns))
+    return np.digitize(values, np.linspace(-2, 2, levels - 1))
+
+
+SURVEYS = {
+    "8 answers of one factor": lambda rng, count: _answers(rng, count, 8, 5),
+    "15 symptoms": lambda rng, count: rng.normal(size=(count, 15)) + rng.normal(size=(count, 1)) > 1.2,
+    "whole numbers": lambda rng, count: _answers(rng, count, 6, 7),
+}
+
+
 def persons(seed, count, *, columns=10, noise=0.2, fewest=4, most=8):
     """A shuffled table of persons of a few rows each, that differ by a little: values, and the person of each row."""
     rng = np.random.default_rng(seed)

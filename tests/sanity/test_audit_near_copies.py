@@ -12,7 +12,7 @@ from sanity.checks.slices import slices
 from sanity.statistics import wilson_interval
 from sanity.verdict import judge
 from tests.audit_worlds import failures
-from tests.audit_worlds.belonging import KINDS, alone, naive_share, persons, rows_of
+from tests.audit_worlds.belonging import KINDS, SURVEYS, alone, naive_share, persons, rows_of
 
 
 def fails(values):
@@ -89,12 +89,31 @@ def test_a_check_of_persons_in_a_shuffled_file_is_invalid_and_says_what_to_type(
 
 def test_rows_of_few_values_have_copies_by_chance_and_persons_have_more():
     gate = units_gate(rows_of(alone("6 columns of three categories", 0, 400)))
-    assert gate.status == "passed" and "in another order" in gate.words
+    assert gate.status == "passed" and "drawn with the same correlations" in gate.words
     owner = persons(0, 400)[1]
     assert fails(alone("6 columns of three categories", 0, 400)[owner])
     first, second = (rows_of(alone("6 columns of three categories", seed, 400)) for seed in (0, 1))
     assert units_gate(first, second).status == "passed"
     assert units_gate(first, first.take(np.arange(100))).status == "failed"
+
+
+@pytest.mark.parametrize("kind", SURVEYS)
+def test_answers_that_go_together_have_copies_by_chance_and_repeated_ones_have_more(kind):
+    """Drawn independently, such answers have so few copies that each survey was taken for repeated rows."""
+    surveys = [SURVEYS[kind](np.random.default_rng(seed), 600).astype("float64") for seed in range(8)]
+    assert not any(fails(survey) for survey in surveys)
+    assert all(fails(np.repeat(survey[:200], 3, axis=0)) for survey in surveys)
+
+
+def test_missing_answers_are_answers():
+    answers = SURVEYS["8 answers of one factor"](np.random.default_rng(0), 600)
+    missing = np.where(np.random.default_rng(1).random(answers.shape) < 0.1, np.nan, answers)
+    assert not fails(missing) and fails(np.repeat(missing[:200], 3, axis=0))
+
+
+def test_a_pair_of_equal_rows_decides_nothing():
+    values = np.random.default_rng(0).normal(size=(120, 3))
+    assert not fails(values[[0, *range(119)]]) and fails(values[[0, 1, *range(118)]])
 
 
 @pytest.mark.parametrize(
