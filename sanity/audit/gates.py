@@ -4,16 +4,13 @@ import hashlib
 from collections import Counter
 
 import numpy as np
-from scipy.special import ndtri
-from scipy.stats import rankdata
 
+from sanity.audit.chance import drawn_tables
 from sanity.audit.near_copies import near_copies
 from sanity.evidence import Gate
 
 # Share of rows with an exact copy, beyond chance, from which on rows are no units, and the two rows of a pair, which decide nothing.
 MOST_COPIES, ONE_PAIR = 0.01, 2
-# Tables with the columns in other orders, by which chance is counted, and rows of a value that rows share by chance.
-ORDERS, COMMON = 20, 10
 
 
 def row_keys(rows, names=None):
@@ -41,7 +38,8 @@ def _keys(table):
     if not table.shape[1]:
         # Nothing is known by which two rows could be alike.
         return [object() for _ in range(len(table))]
-    return [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in np.ascontiguousarray(table)]
+    # Zero has two signs and is one number.
+    return [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in np.ascontiguousarray(table + 0.0)]
 
 
 def _telling(rows):
@@ -92,65 +90,17 @@ STATE_UNITS = 'name the column of units with roles = ["unit"], or state rows_are
 
 
 def _copies_gate(name, rows):
-    """No more rows are copies of each other than where rows are drawn whose columns go together as much: `Gate`."""
+    """No more rows are copies of each other than where rows are drawn whose columns depend on each other as much: `Gate`."""
     table = _table(rows, _telling(rows))
     copies = _count_repeated(_keys(table))
     words = f"{copies:,} of {len(rows):,} rows have an exact copy"
     if copies <= max(MOST_COPIES * len(rows), ONE_PAIR):
         return Gate(name, "passed", words)
-    usual = max(_count_repeated(_keys(drawn)) for drawn in _orders(table, table))
-    if copies <= usual + MOST_COPIES * len(rows):
-        return Gate(name, "passed", f"{words}; of rows drawn with the same correlations {usual:,} have one")
+    most = MOST_COPIES * len(rows)
+    usual = _usual((_count_repeated(_keys(drawn)) for drawn in drawn_tables(table, table)), copies - most)
+    if copies <= usual + most:
+        return Gate(name, "passed", f"{words}; of rows drawn with the same dependence of columns {usual:,} have one")
     return Gate(name, "failed", f"{words}; {STATE_UNITS}")
-
-
-def _orders(table, others):
-    """The table with the values of each column in other orders, where rare values are all different.
-
-    Columns go together as much as before, as normal variables of the same rank correlations do (Iman, Conover 1982,
-    https://doi.org/10.1080/03610918208812265): answers to a survey have more copies than answers drawn independently. A number
-    that a few rows alone hold is no chance, and stands for none of what is usual.
-
-    Args:
-        table: float64 [rows, columns].
-        others: float64 [other rows, columns], by which values are rare.
-
-    Returns:
-        iterator of float64 [rows, columns].
-    """
-    common = np.column_stack([_without_rare(column, other) for column, other in zip(table.T, others.T)])
-    rng, root = np.random.default_rng(0), _correlation_root(table)
-    return (_ordered_as(common, rng.normal(size=table.shape) @ root) for _ in range(ORDERS))
-
-
-def _correlation_root(table):
-    """A matrix that makes independent normal variables go together as the columns do: float64 [columns, columns]."""
-    # A missing cell is a value as any other.
-    ranks = rankdata(np.nan_to_num(table, nan=-np.inf, posinf=np.inf, neginf=-np.inf), axis=0)
-    scores = ndtri((ranks - 0.5) / len(table))
-    deviations = np.where(np.ptp(ranks, axis=0) > 0, scores.std(axis=0), 1)
-    standard = (scores - scores.mean(axis=0)) / deviations
-    # Scores of few values spread less than what they are cut from, and go together less by as much.
-    matrix = np.clip(standard.T @ standard / len(table) / np.outer(deviations, deviations), -1, 1)
-    np.fill_diagonal(matrix, 1)
-    sizes, directions = np.linalg.eigh(matrix)
-    root = directions * np.sqrt(np.maximum(sizes, 0))
-    return (root / np.linalg.norm(root, axis=1, keepdims=True)).T
-
-
-def _ordered_as(table, scores):
-    """The values of each column in the order of its scores: float64 [rows, columns]."""
-    ordered = np.empty_like(table)
-    np.put_along_axis(ordered, scores.argsort(axis=0), np.sort(table, axis=0), axis=0)
-    return ordered
-
-
-def _without_rare(column, other):
-    """The values, and where few rows hold one a number that no other row has: float64 [rows]."""
-    order = np.unique(np.concatenate([other, column]), return_inverse=True)[1]
-    places = order[len(other) :]
-    rare = np.bincount(order[: len(other)], minlength=order.max() + 1)[places] < COMMON
-    return np.where(rare, np.random.default_rng(len(column)).random(len(column)), column)
 
 
 def _near_gate(gate, *sets):
@@ -179,7 +129,7 @@ def _sets_gate(name, *sets):
     words = f"{copies:,} of {len(few):,} rows have an exact copy in the other set"
     most = MOST_COPIES * len(few)
     if copies > most:
-        most += _copied_share(known, many.units) * len(few) if has_units else _usual_among(table, others)
+        most += _copied_share(known, many.units) * len(few) if has_units else _usual_among(table, others, copies - most)
     if copies <= most:
         return Gate(name, "passed", words)
     return Gate(name, "failed", f"{words}; {'give rows of another time' if has_units else STATE_UNITS}")
@@ -189,10 +139,20 @@ def _count_among(table, present):
     return sum(key in present for key in _keys(table))
 
 
-def _usual_among(table, others):
-    """The most rows with a copy in another set where columns are in other orders: int."""
+def _usual_among(table, others, enough):
+    """Rows with a copy in another set by chance: int."""
     present = set(_keys(others))
-    return max(_count_among(drawn, present) for drawn in _orders(table, others))
+    return _usual((_count_among(drawn, present) for drawn in drawn_tables(table, others)), enough)
+
+
+def _usual(counts, enough):
+    """The largest count, or the first that is enough, so that no more tables are drawn than decide: int."""
+    largest = 0
+    for count in counts:
+        largest = max(largest, count)
+        if largest >= enough:
+            break
+    return largest
 
 
 def labels_gate(rows, fewest=30):
