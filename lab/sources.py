@@ -2,17 +2,20 @@
 
 import csv
 import io
+import itertools
 import re
 
 from lab.patterns import is_pattern
 from lab.remote import as_path, is_folder
 
 # What a path holds, by its ending. A .csv is a list of images where its first line has the column path, and of texts where it has
-# the column text.
+# the column text and more than numbers in it.
 ENDINGS = {".csv": "table", ".npz": "arrays", ".txt": "text"}
 SOURCES = ("images", "table", "arrays", "text")
 # The column of the texts of a list.
 TEXT = "text"
+# Rows by which it is told whether they are words.
+LOOKED_AT = 100
 # Endings of a list and of a shard of images.
 LIST, SHARD = ".csv", ".tar"
 _RECORDS = re.compile(r".*(\.tfrec(ord)?s?|-\d{3,}-of-\d{3,})", re.IGNORECASE)
@@ -31,7 +34,7 @@ def source_kind(path):
     header = header_of(path) if ending == ".csv" and not is_folder(as_path(path)) else []
     if is_folder(as_path(path)) or ending not in ENDINGS or "path" in header:
         return "images"
-    return "text" if TEXT in header else ENDINGS[ending]
+    return "text" if TEXT in header and _holds_words(path, header.index(TEXT)) else ENDINGS[ending]
 
 
 def is_stream(address):
@@ -52,10 +55,28 @@ def header_of(path):
     Args:
         path: of the file.
     """
-    path = as_path(path)
+    return next(iter(_first_rows(path, 1)), [])
+
+
+def _first_rows(path, count):
+    """The first rows of a CSV file: list of lists of str, empty for a file that is none."""
     try:
-        with path.open("rb") as file:
-            line = io.TextIOWrapper(file, newline="", encoding="utf-8-sig")
-            return next(csv.reader(line), [])
+        with as_path(path).open("rb") as file:
+            text = io.TextIOWrapper(file, newline="", encoding="utf-8-sig")
+            return list(itertools.islice(csv.reader(text), count))
     except (OSError, UnicodeDecodeError, csv.Error):
         return []
+
+
+def _holds_words(path, place):
+    """Whether one of the first cells of a column is no number: bool. Without a cell it is as its name says."""
+    cells = [row[place] for row in _first_rows(path, 1 + LOOKED_AT)[1:] if len(row) > place]
+    return not cells or not all(map(_is_number, cells))
+
+
+def _is_number(cell):
+    try:
+        float(cell or "nan")
+    except ValueError:
+        return False
+    return True

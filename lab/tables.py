@@ -77,7 +77,7 @@ def from_rows(header, rows, source, *, label=None, group=None, columns=None, nam
     Raises:
         Refused: as of `open_table`.
     """
-    _refuse_repeated_columns(header, source)
+    refuse_repeated_columns(header, source)
     for name in [name for name in (label, group, *(columns or ())) if name is not None]:
         if name not in header:
             raise Refused(
@@ -127,7 +127,13 @@ def refuse_lost(numbers, columns, source):
         )
 
 
-def _refuse_repeated_columns(header, source):
+def refuse_repeated_columns(header, source):
+    """Raise Refused for a table of which two columns have one name.
+
+    Args:
+        header: list of str, the names.
+        source: where the table is, in errors.
+    """
     repeated = [name for name, count in Counter(header).items() if count > 1]
     if repeated:
         raise Refused(f"Each column of a table has its own name. Received: {repeated[0]!r} more than once in {source}.")

@@ -8,7 +8,7 @@ from lab.refusal import Refused
 from lab.registry import nearest
 from lab.remote import as_path
 from lab.sources import TEXT, header_of
-from lab.tables import read_cells
+from lab.tables import read_cells, refuse_repeated_columns
 
 # Characters of the longest text. A longer one would fill the memory with its tokens.
 LONGEST = 100_000
@@ -46,6 +46,7 @@ def open_texts(path, *, label=None, group=None):
 
 def _open_list(path, label, group):
     header, *rows = read_cells(path)
+    refuse_repeated_columns(header, path)
     columns = {name: [row[place].strip() for row in rows] for place, name in enumerate(header)}
     for name in (label, group):
         if name is not None and (name not in columns or name == TEXT):
@@ -57,7 +58,7 @@ def _open_list(path, label, group):
             raise Refused(
                 f"Every text has a {name}. Received: {path}, text {columns[name].index('') + 1}, without one. Write it, or remove the row."
             )
-    data = from_texts(columns[TEXT], str(path), labels=label and tuple(columns[label]))
+    data = from_texts(columns[TEXT], str(path), labels=label and tuple(columns[label]), place="text")
     return replace(data, label=label, groups=data.groups if group is None else tuple(columns[group]))
 
 
@@ -71,13 +72,14 @@ def are_texts(inputs):
     return isinstance(listed, (list, tuple)) and bool(listed) and all(isinstance(text, str) for text in listed)
 
 
-def from_texts(texts, source="the texts", labels=None):
+def from_texts(texts, source="the texts", labels=None, place="line"):
     """Texts -> `Data` of the kind text.
 
     Args:
         texts: list of str.
         source: str, where they come from, in errors.
         labels: one class a text, or None.
+        place: str, what the number of a text counts, in errors.
 
     Returns:
         `Data`.
@@ -88,18 +90,18 @@ def from_texts(texts, source="the texts", labels=None):
     texts = tuple(texts)
     if not texts:
         raise Refused(f"Texts are one a line, at least one. Received: {source}, which has none.")
-    for line, text in enumerate(texts, 1):
+    for number, text in enumerate(texts, 1):
         if not text.strip():
             raise Refused(
-                f"A text has at least one word. Received: {source}, line {line}, which is empty. Remove the line."
+                f"A text has at least one word. Received: {source}, {place} {number}, which is empty. Remove it."
             )
         if _lone_surrogate(text):
             raise Refused(
-                f"A text is Unicode, as files in UTF-8 hold it. Received: {source}, line {line}, with half of a pair (a surrogate). Read the file as UTF-8."
+                f"A text is Unicode, as files in UTF-8 hold it. Received: {source}, {place} {number}, with half of a pair (a surrogate). Read the file as UTF-8."
             )
         if len(text) > LONGEST:
             raise Refused(
-                f"A text has at most {LONGEST:,} characters. Received: {source}, line {line}, with {len(text):,}. Write one text a line, or cut it."
+                f"A text has at most {LONGEST:,} characters. Received: {source}, {place} {number}, with {len(text):,}. Write one text a line, or cut it."
             )
     if labels is not None and len(labels) != len(texts):
         raise Refused(f"Every text has one label. Received: {len(labels)} labels for {len(texts)} of {source}.")

@@ -1,6 +1,6 @@
 """Transformer rules: relevance of attention weights as Chefer, Gur, Wolf 2021 share it (https://arxiv.org/abs/2012.09838).
 
-weights       what raises the output counts, x+ W+ and x- W-, without the bias (equation 4).
+weights       what raises the output counts, x+ W+ and x- W-, without the bias (equations 4 and 5).
 sums          of two tensors, as of a residual: each gets its share of the two absolute sums of a sample, so that what has opposite
               signs does not grow (equations 9 and 10).
 products      of two tensors share half and half, which is what equation 10 comes to.

@@ -36,8 +36,7 @@ def transformer_attribution(network, inputs, objective, *, query=None):
 
     In each layer it is the mean over heads of the positive part of gradient times relevance, plus the identity. Relevance begins
     with 1, and is shared by `lab.transformer_rules`. The paper's normalization of sums runs over a sample, and so does this
-    one. A normalization that is no layer of Keras shares relevance
-    operation by operation.
+    one. A normalization that is no layer of Keras shares relevance operation by operation.
 
     Args:
         query: as of `chefer`.

@@ -5,13 +5,12 @@ from collections import Counter
 
 import numpy as np
 
+from sanity.audit.chance import drawn_tables
 from sanity.audit.near_copies import near_copies
 from sanity.evidence import Gate
 
-# Share of rows with an exact copy, beyond chance, from which on rows are no units.
-MOST_COPIES = 0.01
-# Tables with the columns in other orders, by which chance is counted, and rows of a value that rows share by chance.
-ORDERS, COMMON = 20, 10
+# Share of rows with an exact copy, beyond chance, from which on rows are no units, and the two rows of a pair, which decide nothing.
+MOST_COPIES, ONE_PAIR = 0.01, 2
 
 
 def row_keys(rows, names=None):
@@ -39,7 +38,8 @@ def _keys(table):
     if not table.shape[1]:
         # Nothing is known by which two rows could be alike.
         return [object() for _ in range(len(table))]
-    return [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in np.ascontiguousarray(table)]
+    # Zero has two signs and is one number.
+    return [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in np.ascontiguousarray(table + 0.0)]
 
 
 def _telling(rows):
@@ -90,42 +90,17 @@ STATE_UNITS = 'name the column of units with roles = ["unit"], or state rows_are
 
 
 def _copies_gate(name, rows):
-    """No more rows are copies of each other than where columns are drawn independently: `Gate`."""
+    """No more rows are copies of each other than where rows are drawn whose columns depend on each other as much: `Gate`."""
     table = _table(rows, _telling(rows))
     copies = _count_repeated(_keys(table))
     words = f"{copies:,} of {len(rows):,} rows have an exact copy"
-    if copies <= MOST_COPIES * len(rows):
+    if copies <= max(MOST_COPIES * len(rows), ONE_PAIR):
         return Gate(name, "passed", words)
-    usual = max(_count_repeated(_keys(drawn)) for drawn in _orders(table, table))
-    if copies <= usual + MOST_COPIES * len(rows):
-        return Gate(name, "passed", f"{words}; with the values of each column in another order {usual:,} have one")
+    most = MOST_COPIES * len(rows)
+    usual = _usual((_count_repeated(_keys(drawn)) for drawn in drawn_tables(table, table)), copies - most)
+    if copies <= usual + most:
+        return Gate(name, "passed", f"{words}; of rows drawn with the same dependence of columns {usual:,} have one")
     return Gate(name, "failed", f"{words}; {STATE_UNITS}")
-
-
-def _orders(table, others):
-    """The table with the values of each column in other orders, where rare values are all different.
-
-    A number that a few rows alone hold is no chance, and stands for none of what is usual.
-
-    Args:
-        table: float64 [rows, columns].
-        others: float64 [other rows, columns], by which values are rare.
-
-    Returns:
-        iterator of float64 [rows, columns].
-    """
-    columns = [_without_rare(column, other) for column, other in zip(table.T, others.T)]
-    common = np.column_stack(columns) if columns else table
-    rng = np.random.default_rng(0)
-    return (rng.permuted(common, axis=0) for _ in range(ORDERS))
-
-
-def _without_rare(column, other):
-    """The values, and where few rows hold one a number that no other row has: float64 [rows]."""
-    order = np.unique(np.concatenate([other, column]), return_inverse=True)[1]
-    places = order[len(other) :]
-    rare = np.bincount(order[: len(other)], minlength=order.max() + 1)[places] < COMMON
-    return np.where(rare, np.random.default_rng(len(column)).random(len(column)), column)
 
 
 def _near_gate(gate, *sets):
@@ -154,7 +129,7 @@ def _sets_gate(name, *sets):
     words = f"{copies:,} of {len(few):,} rows have an exact copy in the other set"
     most = MOST_COPIES * len(few)
     if copies > most:
-        most += _copied_share(known, many.units) * len(few) if has_units else _usual_among(table, others)
+        most += _copied_share(known, many.units) * len(few) if has_units else _usual_among(table, others, copies - most)
     if copies <= most:
         return Gate(name, "passed", words)
     return Gate(name, "failed", f"{words}; {'give rows of another time' if has_units else STATE_UNITS}")
@@ -164,10 +139,20 @@ def _count_among(table, present):
     return sum(key in present for key in _keys(table))
 
 
-def _usual_among(table, others):
-    """The most rows with a copy in another set where columns are in other orders: int."""
+def _usual_among(table, others, enough):
+    """Rows with a copy in another set by chance: int."""
     present = set(_keys(others))
-    return max(_count_among(drawn, present) for drawn in _orders(table, others))
+    return _usual((_count_among(drawn, present) for drawn in drawn_tables(table, others)), enough)
+
+
+def _usual(counts, enough):
+    """The largest count, or the first that is enough, so that no more tables are drawn than decide: int."""
+    largest = 0
+    for count in counts:
+        largest = max(largest, count)
+        if largest >= enough:
+            break
+    return largest
 
 
 def labels_gate(rows, fewest=30):

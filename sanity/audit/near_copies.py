@@ -40,7 +40,8 @@ def near_copies(table, *, seed=0):
 
     Of rows drawn alike, k times the logarithm of the ratio of the distances to neighbours k + 1 and k has one exponential
     distribution for all k, whatever the dimension (Facco et al. 2017, https://doi.org/10.1038/s41598-017-11873-y). Rows of one
-    person come before the first other person, with a leap between.
+    person come before the first other person, with a leap between. So do rows of a small cluster, which are no persons: what they
+    are must be stated. Persons of more rows than neighbours have no leap among them.
 
     Args:
         table: float64 [rows, columns], nan where missing. Columns of few values say nothing, since rows share them by chance.

@@ -53,6 +53,28 @@ KINDS = {
 }
 
 
+def _answers(rng, count, columns, levels):
+    """Answers that go with one factor, of so many levels."""
+    values = rng.normal(size=(count, 1)) + rng.normal(size=(count, columns))
+    return np.digitize(values, np.linspace(-2, 2, levels - 1))
+
+
+def _cars(rng, count):
+    """Makers, models that go by the maker in no order, fuels that go by the model, and two columns by themselves."""
+    maker = rng.integers(5, size=count)
+    model = np.where(rng.random(count) < 0.8, 3 * maker % 5, rng.integers(5, size=count))
+    fuel = np.where(rng.random(count) < 0.8, 2 * model % 5, rng.integers(5, size=count))
+    return np.stack([maker, model, fuel, rng.integers(3, size=count), rng.integers(2, size=count)], axis=1)
+
+
+SURVEYS = {
+    "makers and models": _cars,
+    "8 answers of one factor": lambda rng, count: _answers(rng, count, 8, 5),
+    "15 symptoms": lambda rng, count: rng.normal(size=(count, 15)) + rng.normal(size=(count, 1)) > 1.2,
+    "whole numbers": lambda rng, count: _answers(rng, count, 6, 7),
+}
+
+
 def persons(seed, count, *, columns=10, noise=0.2, fewest=4, most=8):
     """A shuffled table of persons of a few rows each, that differ by a little: values, and the person of each row."""
     rng = np.random.default_rng(seed)

@@ -191,15 +191,28 @@ def test_a_csv_with_texts_has_their_labels_and_sources(tmp_path):
         ("text,mood\na,1\n", {"label": "mod"}, "named as in the first line of .* Received: 'mod'. Nearest: mood"),
         ("text,mood\na,1\n", {"group": "text"}, "Received: 'text'"),
         ("text,mood\na,1\nb,\n", {"label": "mood"}, "Every text has a mood. Received: .*, text 2, without one"),
-        ("text,mood\n ,1\n", {}, "at least one word. Received: .* line 1"),
+        ("text,mood\n ,1\n", {}, "at least one word. Received: .* text 1"),
         ("text,mood\na,1\n", {"columns": ["mood"]}, "columns= is for tables and arrays"),
         ("text,mood\na\n", {}, "rows of the same length"),
+        ("text,text\na,b\n", {}, "its own name. Received: 'text' more than once"),
+        ("text,mood\na,1\n,2\n", {}, "at least one word. Received: .* text 2"),
     ],
 )
 def test_texts_of_a_csv_are_refused_with_what_was_received(tmp_path, rows, options, words):
     (tmp_path / "list.csv").write_text(rows)
     with pytest.raises(lab.Refused, match=words):
         lab.open_data(tmp_path / "list.csv", **options)
+
+
+def test_a_table_with_numbers_in_a_column_text_is_a_table(tmp_path):
+    path = tmp_path / "counts.csv"
+    path.write_text("text,links,spam\n12,3,0\n,1,1\n7.5,2,0\n")
+    assert source_kind(path) == "table"
+    path.write_text("text,links,spam\n12,3,0\n48,2,0\n")
+    assert lab.open_data(path, label="spam").inputs.tolist() == [[12, 3], [48, 2]]
+    assert lab.open_data(path, kind="text", label="spam").inputs == ("12", "48")
+    path.write_text("text,spam\n2012,0\ngood,1\n")
+    assert source_kind(path) == "text"
 
 
 def test_lines_of_text_have_no_columns(tmp_path):

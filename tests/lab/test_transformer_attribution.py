@@ -17,7 +17,7 @@ def divided(a, b):
 
 
 def of_linear(x, kernel, relevance):
-    """Relevance of x by what raises x @ kernel (equation 4)."""
+    """Relevance of x by what raises x @ kernel (equations 4 and 5)."""
     rising, falling = np.maximum(kernel, 0), np.minimum(kernel, 0)
     positive, negative = np.maximum(x, 0), np.minimum(x, 0)
     share = divided(relevance, positive @ rising + negative @ falling)

@@ -1,10 +1,13 @@
 """Near copies: persons that no unit names are found in a shuffled file, and rows that were drawn alike are left alone."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
+from sanity.audit.chance import drawn_tables
 from sanity.audit.gates import units_gate
 from sanity.audit.near_copies import CHANCE, near_copies
 from sanity.audit.rows import AuditSubject
@@ -12,7 +15,13 @@ from sanity.checks.slices import slices
 from sanity.statistics import wilson_interval
 from sanity.verdict import judge
 from tests.audit_worlds import failures
-from tests.audit_worlds.belonging import KINDS, alone, naive_share, persons, rows_of
+from tests.audit_worlds.belonging import KINDS, SURVEYS, alone, naive_share, persons, rows_of
+
+
+def count_copies(table):
+    """Rows that are like another one."""
+    counts = np.unique(table, axis=0, return_counts=True)[1]
+    return counts[counts > 1].sum()
 
 
 def fails(values):
@@ -89,12 +98,60 @@ def test_a_check_of_persons_in_a_shuffled_file_is_invalid_and_says_what_to_type(
 
 def test_rows_of_few_values_have_copies_by_chance_and_persons_have_more():
     gate = units_gate(rows_of(alone("6 columns of three categories", 0, 400)))
-    assert gate.status == "passed" and "in another order" in gate.words
+    assert gate.status == "passed" and "with the same dependence of columns" in gate.words
     owner = persons(0, 400)[1]
     assert fails(alone("6 columns of three categories", 0, 400)[owner])
     first, second = (rows_of(alone("6 columns of three categories", seed, 400)) for seed in (0, 1))
     assert units_gate(first, second).status == "passed"
     assert units_gate(first, first.take(np.arange(100))).status == "failed"
+
+
+@pytest.mark.parametrize("kind", SURVEYS)
+def test_answers_that_go_together_have_copies_by_chance_and_repeated_ones_have_more(kind):
+    """Drawn independently, such answers have so few copies that each survey was taken for repeated rows."""
+    surveys = [SURVEYS[kind](np.random.default_rng(seed), 600).astype("float64") for seed in range(8)]
+    assert not any(fails(survey) for survey in surveys)
+    assert all(fails(np.repeat(survey[:200], 3, axis=0)) for survey in surveys)
+
+
+def test_missing_answers_are_answers():
+    answers = SURVEYS["8 answers of one factor"](np.random.default_rng(0), 600)
+    missing = np.where(np.random.default_rng(1).random(answers.shape) < 0.1, np.nan, answers)
+    assert not fails(missing) and fails(np.repeat(missing[:200], 3, axis=0))
+
+
+@pytest.mark.parametrize("levels, rho", [(2, 0.3), (4, 0.8), (7, 0.9)])
+def test_drawn_tables_have_the_correlations_and_copies_of_tables_of_one_factor(levels, rho):
+    rng = np.random.default_rng(levels)
+    values = np.sqrt(rho) * rng.normal(size=(3000, 1)) + np.sqrt(1 - rho) * rng.normal(size=(3000, 8))
+    table = np.digitize(values, np.linspace(-1.5, 1.5, levels + 1)[1:-1]).astype("float64")
+    drawn = next(drawn_tables(table, table))
+    assert np.abs(spearmanr(table).statistic - spearmanr(drawn).statistic).max() < 0.05
+    copies, usual = (count_copies(rows) for rows in (table, drawn))
+    assert abs(copies - usual) < 0.05 * len(table) and (np.sort(drawn, axis=0) == np.sort(table, axis=0)).all()
+
+
+def test_a_column_that_goes_by_another_in_no_order_is_drawn_by_it():
+    maker = np.random.default_rng(0).integers(5, size=2000)
+    table = np.stack([maker, 3 * maker % 5, np.random.default_rng(1).integers(2, size=2000)], axis=1).astype("float64")
+    _, drawn = itertools.islice(drawn_tables(table, table), 2)
+    assert (drawn[:, 1] == 3 * drawn[:, 0] % 5).all() and not (drawn == table).all()
+
+
+def test_no_table_is_drawn_where_a_column_tells_all_rows_apart():
+    table = np.stack([np.arange(300), np.zeros(300)], axis=1)
+    assert not list(drawn_tables(table, table))
+
+
+def test_zeros_of_both_signs_are_one_number():
+    values = np.random.default_rng(0).normal(size=(200, 3))
+    values[:, 0] = 0
+    assert fails(np.concatenate([values, values * [-1, 1, 1]]))
+
+
+def test_a_pair_of_equal_rows_decides_nothing():
+    values = np.random.default_rng(0).normal(size=(120, 3))
+    assert not fails(values[[0, *range(119)]]) and fails(values[[0, 1, *range(118)]])
 
 
 @pytest.mark.parametrize(
