@@ -129,6 +129,8 @@ class Network:
         spec = self.accepted.spec
         self.spec = tf.nest.map_structure(layout.spec_channels_last, spec) if self.channels_first else spec
         self.text_inputs = find_text_inputs(self.places())
+        # The attributes that a call of the model writes: known once it was surveyed.
+        self._notes = frozenset()
         self.variables = variables(self.tree)
         self._held = snapshot.held_variables(self.tree)
         self._refuse_nan()
@@ -879,7 +881,7 @@ class Network:
     @property
     def wiring(self):
         """What its layers compute with besides their variables; it is a part of the key of every trace."""
-        return snapshot.wiring(self.tree)
+        return snapshot.wiring({**self.tree, "": self.model}, self._notes)
 
     @contextlib.contextmanager
     def intact(self):
@@ -972,8 +974,10 @@ class Network:
             survey.update(self._graph_facts(reader, outputs, folder), tensors=(outputs, reader.outputs))
             return outputs
 
+        before = self.wiring
         with tf.init_scope():
             traced = tf.function(trace_call, autograph=False).get_concrete_function(self.spec)
+        self._notes = snapshot.changes(before, self.wiring)
         # Later traces add these operations again.
         self._recording = Recording(traced.graph, survey["tensors"], self.wiring)
         self._folded, self._surveyed_fold = survey["folded"], self.fold

@@ -21,6 +21,8 @@ _MASKS = {"Equal", "NotEqual", "IsFinite", "IsNan", "IsInf"}
 _CHOICES = {"Select": 0, "SelectV2": 0, "Cast": 0, "GatherV2": 1, "GatherNd": 1, "OneHot": 0, "ScatterNd": 0}
 # Functions whose slope may be infinite. To look at that of every activation takes a seventh of the time of DeepLIFT.
 _STEEP = {"Sqrt", "Rsqrt", "Log", "Log1p", "Reciprocal", "Inv", "Pow"}
+# Inputs that `tf.raw_ops` calls by other names than the operations themselves do, as of Max and Min.
+_RENAMED = {"reduction_indices": "axis"}
 # Graphs inside the graph, whose operations cannot be seen.
 OPAQUE = {
     "PartitionedCall",
@@ -369,7 +371,7 @@ def apply(op, inputs):
     definition = op.op_def
     types = {arg.type_attr for arg in definition.input_arg} | {arg.number_attr for arg in definition.input_arg}
     attributes = {attr.name: op.get_attr(attr.name) for attr in definition.attr if attr.name not in types}
-    names = [arg.name for arg in definition.input_arg]
+    names = [_RENAMED.get(arg.name, arg.name) for arg in definition.input_arg]
     if any(arg.number_attr or arg.type_list_attr for arg in definition.input_arg):
         inputs = [list(inputs)]
     function = getattr(tf.raw_ops, op.type)

@@ -21,7 +21,9 @@ class Recording:
         self.captures = list(graph.captures)
         self.inputs = graph.inputs[: len(graph.inputs) - len(self.captures)]
         self.structure = tf.nest.map_structure(lambda part: part.name if _belongs(part, graph) else None, tensors)
-        self.definition = _without(graph.as_graph_def(), [tensor.op.name for tensor in graph.inputs])
+        # With the shapes, of which some cannot be inferred again.
+        definition = graph.as_graph_def(add_shapes=True)
+        self.definition = _without(definition, [tensor.op.name for tensor in graph.inputs])
         self.can_replay = not self.definition.library.function and not any(map(_is_bound, self.definition.node))
 
     def fits(self, inputs, wiring):
@@ -38,8 +40,7 @@ class Recording:
         return (
             self.can_replay
             and [_signature(leaf) for leaf in leaves] == [_signature(leaf) for leaf in self.inputs]
-            and len(wiring) == len(self.wiring)
-            and all(now is before for now, before in zip(wiring, self.wiring))
+            and wiring == self.wiring
         )
 
     def replay(self, inputs):
@@ -55,7 +56,8 @@ class Recording:
         sources = {inside.name: graph.capture(outside) for outside, inside in self.captures}
         sources |= {inside.name: leaf for inside, leaf in zip(self.inputs, tf.nest.flatten(inputs))}
         names = sorted({name for name in tf.nest.flatten(self.structure) if name is not None} - set(sources))
-        added = tf.graph_util.import_graph_def(self.definition, input_map=sources, return_elements=names, name="")
+        mapped = _read_by(self.definition, sources)
+        added = tf.graph_util.import_graph_def(self.definition, input_map=mapped, return_elements=names, name="")
         by_name = {**sources, **dict(zip(names, added))}
         return tf.nest.map_structure(by_name.get, self.structure)
 
@@ -66,6 +68,15 @@ def _without(definition, names):
     del definition.node[:]
     definition.node.extend(kept)
     return definition
+
+
+def _read_by(definition, sources):
+    """Those of the sources that a definition reads, or waits for: dict of what it calls each to the tensor."""
+    # "name" stands for the first result of an operation, and "^name" for its end.
+    read = {name for node in definition.node for name in node.input}
+    mapped = {name: tensor for name, tensor in sources.items() if name.removesuffix(":0") in read}
+    ends = {f"^{name.removesuffix(':0')}": tensor for name, tensor in sources.items()}
+    return mapped | {name: tensor for name, tensor in ends.items() if name in read}
 
 
 def _belongs(part, graph):

@@ -3,6 +3,7 @@
 import difflib
 import importlib
 import inspect
+import sys
 import threading
 
 from lab.refusal import Refused
@@ -70,11 +71,22 @@ class Registry:
         """The functions by name, in the order of their modules."""
         with self._importing:
             if self._modules is not None:
-                modules, self._modules = list(self._modules()), None
-                self._import(modules)
+                # Without them meanwhile, since a module may look something up while it is imported.
+                waiting, self._modules = self._modules, None
+                try:
+                    self._import(list(waiting()))
+                except BaseException:
+                    self._modules = waiting
+                    raise
         return self._registered
 
     def _import(self, modules):
+        # What a module registered whose import failed before: it is imported anew.
+        gone = [
+            name for name, function in self._registered.items() if function.__module__ in {*modules} - {*sys.modules}
+        ]
+        for name in gone:
+            del self._registered[name], self._tags[name]
         for module in modules:
             importlib.import_module(module)
         places = {module: place for place, module in enumerate(modules)}

@@ -618,18 +618,16 @@ def _compile(network, key, body, batched, shared):
         tf.nest.map_structure(lambda array: _tensor_spec(array, rows=True), batched),
         tf.nest.map_structure(_tensor_spec, shared),
     )
-    wiring = network.wiring
-    key = (key, network.fold, network.jit, tuple(id(part) for part in wiring), str(signature))
+    key = (key, network.fold, network.jit, network.wiring, str(signature))
     if key not in network.compiled:
 
         def traced(batched, shared):
             network.traces += 1
             return body(batched, shared)
 
-        function = tf.function(traced, input_signature=signature, autograph=False, jit_compile=network.jit or None)
-        # Kept, so that no other object can get the ids in the key.
-        function.wiring = wiring
-        network.compiled[key] = function
+        network.compiled[key] = tf.function(
+            traced, input_signature=signature, autograph=False, jit_compile=network.jit or None
+        )
     return network.compiled[key]
 
 

@@ -6,7 +6,7 @@ A buffer that was not written to has its old address in memory, and is not read.
 import ctypes
 import functools
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -22,6 +22,21 @@ _COUNTED = ("traces",)
 _ABSENT = object()
 _VARIABLES = (keras.Variable, tf.Variable)
 _PLAIN = (bool, int, float, str, bytes)
+_SCALARS = (*_PLAIN, np.generic)
+# Items of a list that is compared item by item: a vocabulary is not.
+_LONG = 64
+# What any layer or model has, and what training writes: nothing that a call at inference depends on, but for the dtypes.
+_KEPT_BY_KERAS = frozenset({*vars(keras.layers.Layer()), *vars(keras.Model()), *vars(keras.Sequential())})
+_KEPT_BY_KERAS -= {"_dtype_policy", "_functional", "autocast"}
+_KEPT_BY_KERAS |= {
+    "optimizer",
+    "history",
+    "stop_training",
+    "stop_predicting",
+    "_compile_config",
+    "_eval_epoch_iterator",
+}
+_KEPT_BY_KERAS |= {"_compiled_trainable_state", "_self_update_uid"}
 
 
 @dataclass(frozen=True)
@@ -88,17 +103,63 @@ def _network_attributes(network):
     return {*vars(network), *methods} - {*_COUNTED}
 
 
-def wiring(layers):
-    """What a trace of these layers depends on besides their variables: a tuple that can be compared.
+@dataclass(frozen=True)
+class Wiring:
+    """What a trace of layers depends on besides the values of their variables.
 
-    It has what each layer calls, and the plain values under public names, such as a slope or a stride.
+    Args:
+        facts: tuple of ((path, attribute), value): plain values with their type, other objects by their id.
+        held: tuple of these objects, so that no other object can get their ids.
     """
-    return tuple(
-        value
-        for layer in layers.values()
+
+    facts: tuple
+    held: tuple = field(compare=False)
+
+
+def wiring(layers, notes=frozenset()):
+    """The wiring of layers, whose attributes count, public or not: plain values, lists of them, functions and variables.
+
+    Of another object, and of a long list or array, it counts which one it is, and not what was changed inside it.
+
+    Args:
+        layers: dict of path to layer.
+        notes: set of (path, attribute), what a call itself writes and so does not depend on.
+
+    Returns:
+        `Wiring`.
+    """
+    held = []
+    facts = tuple(
+        ((path, name), _fact(value, held))
+        for path, layer in layers.items()
         for name, value in layer.__dict__.items()
-        if name in ("activation", "call") or (isinstance(value, _PLAIN) and not name.startswith("_"))
+        if name not in _KEPT_BY_KERAS and (path, name) not in notes
     )
+    return Wiring(facts, tuple(held))
+
+
+def changes(before, after):
+    """The attributes that differ: frozenset of (path, attribute).
+
+    Args:
+        before: `Wiring`.
+        after: `Wiring`, later.
+    """
+    return frozenset(place for place, _ in set(before.facts) ^ set(after.facts))
+
+
+def _fact(value, held):
+    """A value that can be compared with a later one of the same attribute."""
+    if value is None or isinstance(value, _SCALARS):
+        return type(value), value
+    if isinstance(value, (list, tuple)) and len(value) <= _LONG:
+        return tuple(_fact(item, held) for item in value)
+    if isinstance(value, np.ndarray) and value.size <= _LONG:
+        return value.dtype, value.shape, value.tobytes()
+    if isinstance(value, dict) and len(value) <= _LONG:
+        return tuple(_fact(item, held) for pair in value.items() for item in pair)
+    held.append(value)
+    return id(value)
 
 
 def restore(network, snapshot):

@@ -1,5 +1,7 @@
 """A call of the model is recorded once; later traces add its operations and give the same numbers."""
 
+import operator
+
 import keras
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ import pytest
 import lab
 from lab import routines, taps
 from lab.environment import tf
+from lab.network import Network
 from tests import networks
 
 PATH = "counted"
@@ -137,3 +140,122 @@ def test_channels_first_networks_are_surveyed_alike():
     np.testing.assert_allclose(
         lab.gradient(folded, photographs, lab.logit(1)), lab.gradient(plain, photographs, lab.logit(1)), atol=1e-6
     )
+
+
+class Scaled(keras.layers.Layer):
+    """Multiplies by what is kept under several kinds of attributes."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.number, self._hidden, self.pair, self.list = np.float32(2), 2.0, (1.0, 2.0), [2.0]
+        self.table, self.array, self.function = {"factor": 2.0}, np.float32([1, 2, 3, 4]), tf.nn.relu
+
+    def call(self, x):
+        factor = self.number * self._hidden * self.pair[1] * self.list[0] * self.table["factor"]
+        return self.function(x) * factor * self.array
+
+
+def dense_network(*layers):
+    inputs = keras.Input((4,))
+    x = inputs
+    for layer in layers:
+        x = layer(x)
+    return networks.network(keras.Model(inputs, keras.layers.Dense(3, name="last")(x)))
+
+
+CHANGES = {
+    "a number": lambda network: setattr(network.tree["scaled"], "number", np.float32(7)),
+    "a private one": lambda network: setattr(network.tree["scaled"], "_hidden", 7.0),
+    "a pair": lambda network: setattr(network.tree["scaled"], "pair", (1.0, 7.0)),
+    "an item of a list": lambda network: operator.setitem(network.tree["scaled"].list, 0, 7.0),
+    "an item of a dict": lambda network: operator.setitem(network.tree["scaled"].table, "factor", 7.0),
+    "an item of an array": lambda network: operator.setitem(network.tree["scaled"].array, 0, 7.0),
+    "a function": lambda network: setattr(network.tree["scaled"], "function", tf.nn.tanh),
+    "the dtype": lambda network: setattr(network.tree["last"], "dtype_policy", "bfloat16"),
+    "quantized weights": lambda network: network.tree["last"].quantize("int8"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_every_kind_of_attribute_counts(change):
+    network, inputs = (
+        dense_network(Scaled(name="scaled")),
+        np.random.default_rng(3).normal(size=(2, 4)).astype("float32"),
+    )
+    before = routines.logits(network, inputs)
+    change(network)
+    exact = np.asarray(network.model(inputs))
+    assert np.abs(exact - before).max() > 1e-3
+    np.testing.assert_allclose(routines.logits(network, inputs), exact, rtol=1e-5, atol=1e-5)
+    gradient = lab.gradient(network, inputs, lab.logit(1))
+    np.testing.assert_allclose(gradient, traced(network, inputs)["gradient"], rtol=1e-5, atol=1e-5)
+
+
+class Noting(keras.layers.Layer):
+    """Writes down numbers and tensors of its last call."""
+
+    calls = 0
+
+    def call(self, x):
+        self.calls, self.last, self.scale = self.calls + 1, x, 1.0 / x.shape[-1]
+        return x * self.scale
+
+
+def test_what_a_call_writes_down_needs_no_new_trace():
+    network = dense_network(Noting(), keras.layers.Activation("silu"))
+    inputs, before = np.ones((2, 4), "float32"), network.traces
+    for _ in range(3):
+        lab.gradient(network, inputs, lab.logit(1))
+    assert network.traces == before + 1
+
+
+class OfOne(keras.Model):
+    """A model that reads one of two inputs."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(3)
+
+    def call(self, inputs):
+        return self.dense(inputs["first"])
+
+
+def test_an_input_that_the_model_ignores():
+    model, inputs = OfOne(), {"first": np.ones((2, 4), "float32"), "second": np.ones((2, 2), "float32")}
+    exact = np.asarray(model(inputs))
+    spec = {name: tf.TensorSpec([None, *array.shape[1:]]) for name, array in inputs.items()}
+    np.testing.assert_allclose(routines.logits(Network(model, spec=spec), inputs), exact, rtol=1e-6)
+
+
+class Waiting(keras.layers.Layer):
+    """Doubles once its input was computed."""
+
+    def call(self, x):
+        with tf.control_dependencies([x]):
+            return tf.constant(2.0) * x
+
+
+def test_operations_that_wait_for_an_input():
+    network, inputs = dense_network(Waiting()), np.ones((2, 4), "float32")
+    np.testing.assert_allclose(routines.logits(network, inputs), np.asarray(network.model(inputs)), rtol=1e-6)
+
+
+class Shaped(keras.layers.Layer):
+    """Says the shape of a tensor from which it cannot be inferred."""
+
+    def call(self, x):
+        free = tf.reshape(x, tf.concat([tf.shape(x)[:1], [-1], tf.shape(x)[2:]], 0) * 1)
+        free.set_shape(x.shape)
+        return free + 1
+
+    def compute_output_shape(self, shape):
+        return shape
+
+
+def test_shapes_that_a_layer_says_stay_known():
+    inputs = keras.Input((6, 4))
+    x = keras.layers.Flatten()(Shaped(name="shaped")(keras.layers.Dense(4)(inputs)))
+    network, arrays = networks.network(keras.Model(inputs, keras.layers.Dense(3)(x))), np.ones((2, 6, 4), "float32")
+    means, _ = routines.peaks(network, arrays, "shaped")
+    exact = traced(network, arrays, ["shaped"])["shaped"].mean(axis=1)
+    np.testing.assert_allclose(means, exact, rtol=1e-5, atol=1e-6)

@@ -155,3 +155,29 @@ def test_explaining_imports_no_check():
     script = "import sys, recipes.session; print([name for name in sys.modules if name.startswith('sanity.checks.')])"
     output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert output.strip() == "[]"
+
+
+WAITING = """
+from tests.lab.test_registrations import WAITED
+
+
+@WAITED.register
+def early():
+    pass
+
+
+{last}
+"""
+WAITED = Registry("waiting thing", lambda: ["waiting_module"])
+
+
+def test_a_module_that_cannot_be_imported_is_never_left_out(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    file = tmp_path / "waiting_module.py"
+    file.write_text(WAITING.format(last="import no_such_module_at_all"))
+    for _ in range(2):
+        with pytest.raises(ModuleNotFoundError, match="no_such_module_at_all"):
+            WAITED.names()
+    file.write_text(WAITING.format(last=""))
+    assert WAITED.names() == ["early"]

@@ -126,6 +126,24 @@ def test_rows_that_are_joined_with_steps_have_references_of_their_own():
     np.testing.assert_allclose(sums(maps), rise, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize("joined", ["max", "min"])
+def test_extremes_share_the_reference_of_all_rows(joined):
+    keras.utils.set_random_seed(6)
+    images = keras.Input((4, 4, 2))
+    x = layers.Conv2D(6, 2, activation="tanh")(images)
+    functions = {
+        "max": layers.GlobalMaxPooling2D(),
+        "min": layers.Lambda(lambda values: tf.reduce_min(values, axis=[1, 2])),
+    }
+    network = lab.load(keras.Model(images, layers.Dense(3)(functions[joined](x))))
+    inputs, base = drawn(network, rows=3), drawn(network, rows=1, seed=5)[0]
+    shared = explainers.get("deeplift")(network, inputs, FIRST, baseline=base)
+    apart = explainers.get("deeplift")(network, inputs, FIRST, baseline=np.stack([base, base, 2 * base]))
+    np.testing.assert_allclose(shared[:2], apart[:2], rtol=1e-3, atol=1e-5)
+    rise = routines.scores(network, inputs, FIRST) - routines.scores(network, base[None], FIRST)
+    np.testing.assert_allclose(sums(shared), rise, rtol=1e-3, atol=1e-5)
+
+
 def test_rescale_is_its_slow_formula():
     network = dense_network()
     inputs, base = drawn(network), drawn(network, seed=1)
