@@ -54,7 +54,8 @@ class Recording:
         """
         graph = tf.compat.v1.get_default_graph()
         sources = {inside.name: graph.capture(outside) for outside, inside in self.captures}
-        sources |= {inside.name: leaf for inside, leaf in zip(self.inputs, tf.nest.flatten(inputs))}
+        leaves = map(graph.capture, tf.nest.flatten(inputs))
+        sources |= {inside.name: leaf for inside, leaf in zip(self.inputs, leaves)}
         names = sorted({name for name in tf.nest.flatten(self.structure) if name is not None} - set(sources))
         mapped = _read_by(self.definition, sources)
         added = tf.graph_util.import_graph_def(self.definition, input_map=mapped, return_elements=names, name="")

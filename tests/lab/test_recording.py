@@ -259,3 +259,23 @@ def test_shapes_that_a_layer_says_stay_known():
     means, _ = routines.peaks(network, arrays, "shaped")
     exact = traced(network, arrays, ["shaped"])["shaped"].mean(axis=1)
     np.testing.assert_allclose(means, exact, rtol=1e-5, atol=1e-6)
+
+
+def test_inputs_from_outside_of_a_loop_are_brought_into_it():
+    inputs = {"image": keras.Input((8, 8, 3), name="image"), "other": keras.Input((4,), name="other")}
+    x = keras.layers.Concatenate()([keras.layers.Flatten()(inputs["image"]), inputs["other"]])
+    network = networks.network(networks.filled(keras.Model(inputs, keras.layers.Dense(3)(x))))
+    image, other = networks.images(2, side=8), np.ones((2, 4), "float32")
+
+    @tf.function(autograph=False)
+    def in_a_loop(image, other):
+        def turn(step, _):
+            return step + 1, network.trace({"image": image, "other": other}).logits()
+
+        shapes = (tf.TensorShape([]), tf.TensorShape([None, 3]))
+        return tf.while_loop(lambda step, _: step < 1, turn, (0, tf.zeros((2, 3))), shapes)[1]
+
+    exact = routines.logits(network, {"image": image, "other": other})
+    free = [tf.TensorSpec([None, 8, 8, 3]), tf.TensorSpec([None, 4])]
+    values = in_a_loop.get_concrete_function(*free)(tf.constant(image), tf.constant(other))
+    np.testing.assert_allclose(values, exact, rtol=1e-5, atol=1e-6)
