@@ -130,7 +130,7 @@ class Network:
         self.spec = tf.nest.map_structure(layout.spec_channels_last, spec) if self.channels_first else spec
         self.text_inputs = find_text_inputs(self.places())
         # The attributes that a call of the model writes: known once it was surveyed.
-        self._notes = frozenset()
+        self._notes, self._wiring = frozenset(), None
         self.variables = variables(self.tree)
         self._held = snapshot.held_variables(self.tree)
         self._refuse_nan()
@@ -881,7 +881,8 @@ class Network:
     @property
     def wiring(self):
         """What its layers compute with besides their variables; it is a part of the key of every trace."""
-        return snapshot.wiring({**self.tree, "": self.model}, self._notes)
+        self._wiring = snapshot.wiring({**self.tree, "": self.model}, self._notes, self._wiring)
+        return self._wiring
 
     @contextlib.contextmanager
     def intact(self):
@@ -977,7 +978,7 @@ class Network:
         before = self.wiring
         with tf.init_scope():
             traced = tf.function(trace_call, autograph=False).get_concrete_function(self.spec)
-        self._notes = snapshot.changes(before, self.wiring)
+        self._notes, self._wiring = snapshot.changes(before, self.wiring), None
         # Later traces add these operations again.
         self._recording = Recording(traced.graph, survey["tensors"], self.wiring)
         self._folded, self._surveyed_fold = survey["folded"], self.fold

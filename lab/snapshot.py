@@ -6,6 +6,8 @@ A buffer that was not written to has its old address in memory, and is not read.
 import ctypes
 import functools
 import inspect
+import itertools
+import operator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,14 +19,14 @@ _pointer.restype, _pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes
 
 # Attributes of any layer that decide what it computes or learns; they are written to `__dict__`, without Keras's setters.
 _ATTRIBUTES = ("activation", "call", "_trainable", "_dtype_policy")
-# Counters of a network, which change with every call.
-_COUNTED = ("traces",)
+# What changes with calls of a network: a counter, and what its wiring was last.
+_COUNTED = ("traces", "_wiring")
 _ABSENT = object()
 _VARIABLES = (keras.Variable, tf.Variable)
 _PLAIN = (bool, int, float, str, bytes)
 _SCALARS = (*_PLAIN, np.generic)
-# Items of a list that is compared item by item: a vocabulary is not.
-_LONG = 64
+# What is compared by what it holds, and how many items such a list has at most: a vocabulary is not.
+_NESTED, _LONG = (list, tuple, dict, np.ndarray), 64
 # What any layer or model has, and what training writes: nothing that a call at inference depends on, but for the dtypes.
 _KEPT_BY_KERAS = frozenset({*vars(keras.layers.Layer()), *vars(keras.Model()), *vars(keras.Sequential())})
 _KEPT_BY_KERAS -= {"_dtype_policy", "_functional", "autocast"}
@@ -36,7 +38,9 @@ _KEPT_BY_KERAS |= {
     "_compile_config",
     "_eval_epoch_iterator",
 }
-_KEPT_BY_KERAS |= {"_compiled_trainable_state", "_self_update_uid"}
+_KEPT_BY_KERAS |= {"_compiled_trainable_state"}
+# How the names begin of what TensorFlow notes to save a layer.
+_KEPT_BY_TENSORFLOW = "_self_"
 
 
 @dataclass(frozen=True)
@@ -109,14 +113,23 @@ class Wiring:
 
     Args:
         facts: tuple of ((path, attribute), value): plain values with their type, other objects by their id.
-        held: tuple of these objects, so that no other object can get their ids.
+        objects: list of all attributes, names and values.
+        nested: tuple of (value, fact) of lists, tuples, dicts and arrays, in which something may change.
+        held: list of the objects that facts know by their id, so that no other one can get it.
     """
 
     facts: tuple
-    held: tuple = field(compare=False)
+    objects: list = field(compare=False)
+    nested: tuple = field(compare=False)
+    held: list = field(compare=False)
+
+    def still_holds(self, objects):
+        """Whether all attributes are the same objects, and hold the same: bool."""
+        are_same = len(objects) == len(self.objects) and all(map(operator.is_, objects, self.objects))
+        return are_same and all(_fact(value, []) == fact for value, fact in self.nested)
 
 
-def wiring(layers, notes=frozenset()):
+def wiring(layers, notes=frozenset(), last=None):
     """The wiring of layers, whose attributes count, public or not: plain values, lists of them, functions and variables.
 
     Of another object, and of a long list or array, it counts which one it is, and not what was changed inside it.
@@ -124,18 +137,25 @@ def wiring(layers, notes=frozenset()):
     Args:
         layers: dict of path to layer.
         notes: set of (path, attribute), what a call itself writes and so does not depend on.
+        last: the `Wiring` of the same layers and notes before, which is given back where it still holds; None: read anew.
 
     Returns:
         `Wiring`.
     """
-    held = []
-    facts = tuple(
-        ((path, name), _fact(value, held))
+    attributes = (itertools.chain(layer.__dict__, layer.__dict__.values()) for layer in layers.values())
+    objects = list(itertools.chain.from_iterable(attributes))
+    if last is not None and last.still_holds(objects):
+        return last
+    values = {
+        (path, name): value
         for path, layer in layers.items()
         for name, value in layer.__dict__.items()
-        if name not in _KEPT_BY_KERAS and (path, name) not in notes
-    )
-    return Wiring(facts, tuple(held))
+        if not (name in _KEPT_BY_KERAS or name.startswith(_KEPT_BY_TENSORFLOW) or (path, name) in notes)
+    }
+    held = []
+    facts = {place: _fact(value, held) for place, value in values.items()}
+    nested = tuple((value, facts[place]) for place, value in values.items() if isinstance(value, _NESTED))
+    return Wiring(tuple(facts.items()), objects, nested, held)
 
 
 def changes(before, after):
@@ -152,14 +172,13 @@ def _fact(value, held):
     """A value that can be compared with a later one of the same attribute."""
     if value is None or isinstance(value, _SCALARS):
         return type(value), value
-    if isinstance(value, (list, tuple)) and len(value) <= _LONG:
-        return tuple(_fact(item, held) for item in value)
-    if isinstance(value, np.ndarray) and value.size <= _LONG:
+    if not isinstance(value, _NESTED) or (value.size if isinstance(value, np.ndarray) else len(value)) > _LONG:
+        held.append(value)
+        return id(value)
+    if isinstance(value, np.ndarray):
         return value.dtype, value.shape, value.tobytes()
-    if isinstance(value, dict) and len(value) <= _LONG:
-        return tuple(_fact(item, held) for pair in value.items() for item in pair)
-    held.append(value)
-    return id(value)
+    items = itertools.chain(*value.items()) if isinstance(value, dict) else value
+    return tuple(_fact(item, held) for item in items)
 
 
 def restore(network, snapshot):
