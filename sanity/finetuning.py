@@ -12,6 +12,7 @@ import numpy as np
 from lab.refusal import Refused
 from sanity.randomization import STATISTICS_IMAGES, draw, reestimate_batchnorm
 from sanity.seeds import derive_seed
+from sanity.statistics import number_groups
 from sanity.streamed import Streamed
 from sanity.world_networks import permute
 from sanity.worlds.trainable import UpperPart
@@ -41,9 +42,7 @@ class Labelled:
     @property
     def sources(self):
         """The source of each sample, numbered: int [samples]."""
-        numbers = {}
-        groups = range(len(self.labels)) if self.groups is None else self.groups
-        return np.array([numbers.setdefault(group, len(numbers)) for group in groups])
+        return number_groups(range(len(self.labels)) if self.groups is None else self.groups)
 
 
 class FinetunedNetworks:
@@ -204,8 +203,7 @@ def hold_out(labels, groups, seed):
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
-    sources = {group: number for number, group in enumerate(dict.fromkeys(groups))}
-    numbers = np.array([sources[group] for group in groups])
+    numbers = number_groups(groups)
     counts = {label: len(np.unique(numbers[labels == label])) for label in np.unique(labels)}
     if len(counts) < FEWEST_CLASSES or min(counts.values()) < PARTS:
         least = min(counts, key=counts.get)

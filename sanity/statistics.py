@@ -32,6 +32,16 @@ class Interval:
         return f"{self.mean:.2f}" if np.isnan(self.low) else f"{self.mean:.2f} [{self.low:.2f}, {self.high:.2f}]"
 
 
+def number_groups(groups):
+    """Groups as numbers, in the order in which they come: int [samples].
+
+    Args:
+        groups: iterable of hashable, the group of each sample.
+    """
+    numbers = {}
+    return np.array([numbers.setdefault(group, len(numbers)) for group in groups])
+
+
 def without_interval(mean=float("nan")):
     """A mean that allows no interval: `Interval` with undefined bounds."""
     return Interval(float(mean), float("nan"), float("nan"))

@@ -13,8 +13,7 @@ import pytest
 from tests.bench import __main__ as command
 from tests.bench import clock, counted, page, table
 from tests.bench.load import free_cores
-from tests.bench.registered import MODULES, benchmarks
-from tests.bench.table import COLUMNS, Figure, Result, Row
+from tests.bench.table import COLUMNS, MODULES, Figure, Result, Row, benchmarks
 
 TEXT = page.PAGE.read_text(encoding="utf-8")
 RESULTS = page.load_results()
@@ -71,7 +70,6 @@ def test_every_module_measures_or_is_listed_as_one_that_counts():
         "load",
         "page",
         "peak",
-        "registered",
         "shares",
         "table",
     }

@@ -83,9 +83,9 @@ def attribute(score, rows, references, factors, *, seed, most=MOST):
 def _game(score, rows, reference, owners):
     """The score of rows of which a coalition of factors is left and the others are those of a reference row."""
 
-    def scores(coalitions, some=None):
+    def scores(coalitions, open_rows=None):
         kept = coalitions[:, owners]
-        present = rows if some is None else rows[some]
+        present = rows if open_rows is None else rows[open_rows]
         step, parts = max(1, BATCH // max(len(kept), 1)), []
         for start in range(0, len(present), step):
             block = present[start : start + step]

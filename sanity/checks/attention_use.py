@@ -16,7 +16,7 @@ from sanity.evidence import Gate
 from sanity.heads import ATTENTION, attention_gate, head_evidence, selections
 from sanity.ruling import About, Ruling, images_remedy, rules
 from sanity.seeds import derive_seed
-from sanity.statistics import bootstrap_interval, sign_flips, without_interval
+from sanity.statistics import bootstrap_interval, number_groups, sign_flips, without_interval
 
 DRAWS = 100
 # What decides. Without a head's product the answers may change although its weights do not matter.
@@ -75,8 +75,7 @@ def _numbered(subject, groups):
     groups = next((known for known in (groups, subject.groups) if known is not None), range(count))
     if len(groups) != count:
         raise Refused(f"Every input has one group, its source. Received: {len(groups)} groups for {count} inputs.")
-    numbers = {}
-    return np.array([numbers.setdefault(group, len(numbers)) for group in groups])
+    return number_groups(groups)
 
 
 def _answers(subject, outputs=None):

@@ -94,7 +94,7 @@ def judge_use(family, margins, seed):
     The erasure is ranked among the random ones, max-T over all layers and label sets.
 
     Args:
-        family: list of `Evidence` of the check `probe` with samples of use.
+        family: list of `Evidence` of this check.
         margins: `Margins`.
         seed: int, of the bootstrap.
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from sanity.evidence import Gate
+from sanity.statistics import number_groups
 
 # Fewer sources allow no contrast between the natural images of several units.
 FEWEST_SOURCES = 12
@@ -34,8 +35,7 @@ def gate(study):
 
 def numbers(data):
     """The source of each image as a number, equal for crops of one photograph: int [images]."""
-    places = {}
-    return np.array([places.setdefault(group, len(places)) for group in data.groups])
+    return number_groups(data.groups)
 
 
 def strongest_images(study, unit, most):

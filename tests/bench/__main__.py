@@ -11,8 +11,7 @@ from lab.environment import tf
 from recipes import machine
 from tests.bench.load import Load
 from tests.bench.page import load_results, save_results, table, write_page
-from tests.bench.registered import benchmarks
-from tests.bench.table import GPU, Result, complete, has_gpu, rows_of, version_of
+from tests.bench.table import GPU, Result, benchmarks, complete, has_gpu, rows_of, version_of
 
 
 def measure(name, network, repeats):

@@ -10,8 +10,26 @@ from dataclasses import asdict, dataclass, field
 from lab.registry import Registry
 from tests.bench.load import ENOUGH
 
+# The modules of all benchmarks, in the order of the tables.
+MODULES = (
+    "startup",
+    "sampling",
+    "attribution",
+    "masking",
+    "shapley",
+    "attention",
+    "relevance",
+    "activations",
+    "cascades",
+    "audits",
+    "pictures",
+    "engines",
+    "memory",
+    "beside_xplique",
+    "gpu",
+)
 # Tags: rows, a tuple of `Row`; repeats, an int; by_name, whether a whole run leaves it out; timed, whether a busy machine matters.
-benchmarks = Registry("benchmark")
+benchmarks = Registry("benchmark", lambda: [f"tests.bench.{module}" for module in MODULES])
 
 GPU = "GPU"
 COLUMNS = ("measured", "beside", "ratio", "goal", "result", "note")
