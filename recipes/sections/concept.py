@@ -87,34 +87,21 @@ def list_jobs(recipe, session):
     """
     table = recipe.concept
     arguments, counts = _refuse_wrong(table, session)
+    arguments |= {"seed": recipe.seed}
     reads = ("model", session.sources.read, *_set_reads(table))
-    passes = sum(counts.values())
-    study = Job(
-        "concept/network",
-        "activations",
-        {**arguments, "untrained": None, "seed": recipe.seed},
-        passes=passes,
-        reads=reads,
-    )
-    others = [
-        Job(
-            f"concept/untrained-{number}",
-            "activations",
-            {**arguments, "untrained": number, "seed": recipe.seed},
-            passes=passes,
-            reads=reads,
-        )
-        for number in range(table.untrained if "tcav" in table.checks else 0)
+    untrained = range(table.untrained if "tcav" in table.checks else 0)
+    study, *others = [
+        Job(key, "activations", {**arguments, "untrained": number}, passes=sum(counts.values()), reads=reads)
+        for key, number in [("concept/network", None), *((f"concept/untrained-{place}", place) for place in untrained)]
     ]
     evidence = [
-        _evidence_job(check, table, arguments, study, others, counts, recipe.seed, reads)
-        for check in dict.fromkeys(table.checks)
+        _evidence_job(check, table, arguments, study, others, counts, reads) for check in dict.fromkeys(table.checks)
     ]
     examples = [
         Job(
             f"concept/examples/{place:03d}-{slug(name)}",
             "concept examples",
-            {**arguments, "concept": name, "steps": table.steps, "seed": recipe.seed},
+            {**arguments, "concept": name, "steps": table.steps},
             (study.key,),
             passes=table.steps * 2 + 8,
             reads=reads,
@@ -201,7 +188,7 @@ def _set_reads(table):
     return (*sets, *(f"file:{path}" for path in vectors))
 
 
-def _evidence_job(check, table, arguments, study, others, counts, seed, reads):
+def _evidence_job(check, table, arguments, study, others, counts, reads):
     """The job of one check of all concepts."""
     from sanity.concepts.study import ALL
 
@@ -211,7 +198,7 @@ def _evidence_job(check, table, arguments, study, others, counts, seed, reads):
     return Job(
         f"concept/{check}",
         "evidence of concepts",
-        {**arguments, "check": check, "method": ALL, "settings": table.settings(check), "seed": seed},
+        {**arguments, "check": check, "method": ALL, "settings": table.settings(check)},
         needs,
         # A forward pass is about a third of a gradient, and half of the layers lie behind the change. A fit takes some milliseconds.
         passes=counts["the inputs"] * edits / 6 if check == "erasure" else fits / 10,
