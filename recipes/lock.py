@@ -69,7 +69,12 @@ class DiskLock:
             if not seconds:
                 wait(_waiting_words(self.path, self._holder()))
             seconds = RETRY_SECONDS
-        self.holder.write_text(_describe_process(), encoding="utf-8")
+        try:
+            self.holder.write_text(_describe_process(), encoding="utf-8")
+        except OSError:
+            # On a full disk. The traceback keeps this object, which would have the lock for as long.
+            self.release()
+            raise
 
     def try_acquire(self):
         """Take the lock unless another process has it: bool."""
@@ -93,8 +98,10 @@ class DiskLock:
 
     def release(self):
         """Give the lock back."""
-        self.holder.unlink(missing_ok=True)
-        self.lock.release()
+        try:
+            self.holder.unlink(missing_ok=True)
+        finally:
+            self.lock.release()
 
 
 def _waiting_words(path, holder):

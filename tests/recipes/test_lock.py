@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import pathlib
 import socket
 import threading
 import time
@@ -15,7 +16,7 @@ from recipes import lock
 from recipes.engines.attempt import attempt
 from recipes.engines.local import Local
 from recipes.job import Job
-from recipes.lock import Lost, RemoteLock, lock_path
+from recipes.lock import DiskLock, Lost, RemoteLock, lock_path
 from recipes.store import Store
 
 
@@ -187,3 +188,20 @@ def test_an_owner_whose_renewal_hangs_stops_by_its_own_clock(folder, monkeypatch
         wait_until(lambda: owner._late())
         with pytest.raises(Lost, match="could not be renewed"):
             owner.check()
+
+
+def test_a_lock_whose_holder_cannot_be_written_is_given_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(lock, "RETRY_SECONDS", 5.0)
+
+    def fail(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    owner = DiskLock(tmp_path / "0123")
+    with monkeypatch.context() as patch:
+        patch.setattr(pathlib.Path, "write_text", fail)
+        with pytest.raises(OSError, match="No space left"):
+            owner.acquire(pytest.fail)
+    other = DiskLock(tmp_path / "0123")
+    other.acquire(pytest.fail)
+    other.release()
+    assert not owner.lock.is_locked
