@@ -18,6 +18,8 @@ extremes      the largest gets all.
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from lab.environment import tf
 from lab.kernels import halves
 from lab.propagation import (
@@ -43,6 +45,8 @@ GATES |= {"Minimum": 2, "Maximum": 2, "Relu6": 2, "Tanh": 3}
 # Operations that a gate may go through on its way to the product.
 _CARRY = {"Mul", "AddV2", "Add", "Sub", "RealDiv", "Neg", "BiasAdd", "Reshape", "Cast", "Identity", "IdentityN"}
 _CARRY |= {"ExpandDims", "BroadcastTo", "Squeeze", "Transpose", "Tile"}
+# Zero below zero, where they have no slope either.
+_RECTIFIERS = {"Relu", "Relu6"}
 # What keeps signs, and what is never negative.
 _KEEP_SIGNS = {"MaxPool", "AvgPool", "Pad", "Reshape", "Identity", "Mean", "Squeeze", "Transpose", "Cast"}
 _NEVER_NEGATIVE = {"Relu", "Relu6", "Sigmoid", "Softmax", "Square", "Abs"}
@@ -87,26 +91,16 @@ def stabilize(values, epsilon=STABLE):
     Returns:
         tensor.
     """
-    return values + tf.cast(epsilon, values.dtype) * tf.where(values < 0, -tf.ones_like(values), tf.ones_like(values))
+    epsilon = tf.cast(epsilon, values.dtype)
+    return tf.where(values < 0, values - epsilon, values + epsilon)
 
 
 # Layers with weights ------------------------------------------------------------------------------------------------------
 
 
 def _epsilon(kernel, rule, outputs):
-    z = kernel.with_bias(kernel.z, kernel.bias if rule.bias else None)
-    return kernel.back(kernel.weights, outputs * z / stabilize(z, rule.value))
-
-
-def _signed(kernel, outputs, raising, lowering, bias):
-    """Multipliers where x above zero goes by some weights and x below by others, of relevance over their sum."""
-    if _is_never_negative(kernel.x):
-        total = stabilize(kernel.with_bias(kernel.forward(kernel.x, raising), bias))
-        return kernel.back(raising, outputs / total)
-    positive, negative = halves(kernel.x)
-    total = kernel.forward(positive, raising) + kernel.forward(negative, lowering)
-    shares = outputs / stabilize(kernel.with_bias(total, bias))
-    return tf.where(kernel.x > 0, kernel.back(raising, shares), kernel.back(lowering, shares))
+    size = tf.abs(kernel.with_bias(kernel.z, kernel.bias if rule.bias else None))
+    return kernel.back(kernel.weights, outputs * (size / (size + tf.cast(rule.value, size.dtype))))
 
 
 def _is_never_negative(tensor):
@@ -117,28 +111,93 @@ def _is_never_negative(tensor):
     return op.type in _NEVER_NEGATIVE
 
 
+def _is_signed(kernel):
+    return not _is_never_negative(kernel.x)
+
+
+def _sum_by_sign(kernel, above, below):
+    """The operation of x above zero by some weights and of x below zero by others."""
+    if not _is_signed(kernel):
+        return kernel.forward(kernel.x, above)
+    positive, negative = halves(kernel.x)
+    return kernel.forward(positive, above) + kernel.forward(negative, below)
+
+
+def _back_by_sign(kernel, shares, above, below):
+    """The transpose of `_sum_by_sign`."""
+    if not _is_signed(kernel):
+        return kernel.back(above, shares)
+    return tf.where(kernel.x > 0, kernel.back(above, shares), kernel.back(below, shares))
+
+
+def _sum_of_sizes(kernel, part=1.0):
+    """A part of the sum of |x W|: with z it says what raises z and what lowers it, whatever the signs of x."""
+    return kernel.forward(tf.abs(kernel.x), part * tf.abs(kernel.weights))
+
+
+def _back_by_sizes(kernel, shares, sizes, part=1.0):
+    """Shares of z, and shares of a part of the sum of sizes, back to x.
+
+    What raises z is (x W + |x W|) / 2. Where that is little beside what lowers it, rounding errors remain.
+    """
+    return kernel.back(kernel.weights, shares) + tf.sign(kernel.x) * kernel.back(part * tf.abs(kernel.weights), sizes)
+
+
+def _above_zero(kernel, total, bias, times=1):
+    """A sum that is never negative, and its bias, some times: moved away from zero by epsilon as often."""
+    least = tf.cast(times * STABLE, total.dtype)
+    return tf.maximum(total + least if bias is None else kernel.with_bias(total, times * bias + least), least)
+
+
 def _relevance(kernel, outputs):
     return outputs * kernel.with_bias(kernel.z, kernel.bias)
 
 
+def _outweighs(kernel, rule):
+    """Whether relevance arrives only where what raises z outweighs what lowers it: where a ReLU reads z and its bias."""
+    return kernel.is_rectified and (rule.bias or kernel.bias is None)
+
+
 def _alpha_beta(kernel, rule, outputs):
-    relevance = _relevance(kernel, outputs)
-    (rising, falling), biases = halves(kernel.weights), halves(kernel.bias if rule.bias else None)
-    values = _signed(kernel, rule.value * relevance, rising, falling, biases[0])
+    relevance, biases = _relevance(kernel, outputs), halves(kernel.bias if rule.bias else None)
     if rule.value == 1:
-        return values
-    return values - _signed(kernel, (rule.value - 1) * relevance, falling, rising, biases[1])
+        return _raise(kernel, rule, relevance, biases[0])
+    above, below = halves(kernel.weights)
+    lowered = _sum_by_sign(kernel, -below, -above)
+    shares = (rule.value - 1) * relevance / _above_zero(kernel, lowered, None if biases[1] is None else -biases[1])
+    raised = kernel.z + lowered if _outweighs(kernel, rule) else None
+    return _raise(kernel, rule, relevance, biases[0], raised) + _back_by_sign(kernel, shares, below, above)
+
+
+def _raise(kernel, rule, relevance, bias, raised=None):
+    """Multipliers of what raises z, of alpha times the relevance over their sum, which may be known."""
+    (above, below), relevance = halves(kernel.weights), rule.value * relevance
+    if not (_is_signed(kernel) and _outweighs(kernel, rule)):
+        raised = _sum_by_sign(kernel, above, below) if raised is None else raised
+        return _back_by_sign(kernel, relevance / _above_zero(kernel, raised, bias), above, below)
+    twice = kernel.z + _sum_of_sizes(kernel) if raised is None else 2 * raised
+    shares = relevance / _above_zero(kernel, twice, bias, times=2)
+    return _back_by_sizes(kernel, shares, shares)
 
 
 def _gamma(kernel, rule, outputs):
     relevance, bias = _relevance(kernel, outputs), kernel.bias if rule.bias else None
-    above = tf.cast(kernel.with_bias(kernel.z, kernel.bias) > 0, kernel.z.dtype)
-    rising, falling = (kernel.weights + rule.value * half for half in halves(kernel.weights))
-    biases = [None if half is None else bias + rule.value * half for half in halves(bias)]
-    values = _signed(kernel, relevance * above, rising, falling, biases[0])
-    if kernel.is_rectified:
-        return values
-    return values + _signed(kernel, relevance * (1 - above), falling, rising, biases[1])
+    if _outweighs(kernel, rule) and not _is_signed(kernel):
+        weights, shift = (
+            None if values is None else values + rule.value * tf.nn.relu(values) for values in (kernel.weights, bias)
+        )
+        return kernel.back(weights, relevance / _above_zero(kernel, kernel.forward(kernel.x, weights), shift))
+    # What has the sign of z is (z + sign(z) |x W|) / 2, and outweighs the rest.
+    part = rule.value / (2 + rule.value)
+    size = kernel.with_bias(_sum_of_sizes(kernel, part), None if bias is None else part * tf.abs(bias))
+    z = kernel.with_bias(kernel.z, bias)
+    if _outweighs(kernel, rule):
+        shares = relevance / _above_zero(kernel, z + size, None)
+        return _back_by_sizes(kernel, shares, shares, part)
+    ones = tf.ones_like(z)
+    sign = tf.where(kernel.with_bias(kernel.z, kernel.bias) < 0, -ones, ones)
+    shares = relevance / stabilize(z + sign * size)
+    return _back_by_sizes(kernel, shares, sign * shares, part)
 
 
 # Multipliers of inputs by multipliers of outputs.
@@ -188,6 +247,8 @@ def activation_rule(operation, outputs):
     """
     place = operation.depends.index(True)
     x, y = operation.op.inputs[place], operation.op.outputs[0]
+    if operation.type in _RECTIFIERS:
+        return {x.name: outputs[0] * (y / tf.maximum(x, np.finfo(x.dtype.as_numpy_dtype).tiny))}
     slope = finite(gradient_of(operation.op, [x], [tf.ones_like(y)])[x.name], operation.op)
     known = tf.abs(x) > STABLE
     return {x.name: outputs[0] * tf.where(known, y / tf.where(known, x, tf.ones_like(x)), slope)}

@@ -391,23 +391,31 @@ def test_each_rule_is_its_slow_formula(name):
     assert np.linalg.norm(maps - expected) < 1e-3 * np.linalg.norm(expected)
 
 
-def test_what_a_relu_cuts_off_is_left_out_and_nothing_changes(kinds, monkeypatch):
-    network, forward = kinds["convolutional"], Kernel.forward
-    calls, inputs = [], drawn(network)
+def rectified_network():
+    """Two layers whose sums a ReLU reads, of inputs of either sign and of none below zero."""
+    source = keras.Input((6, 6, 3))
+    values = keras.layers.Conv2D(16, 3, activation="relu", bias_initializer="random_normal")(source)
+    values = keras.layers.Conv2D(16, 3, activation="relu", bias_initializer="random_normal")(values)
+    return lab.load(keras.Model(source, keras.layers.Dense(3)(keras.layers.Flatten()(values))))
+
+
+@pytest.mark.parametrize("rule, fewer", [(("alpha_beta", 1.0), 1), (("alpha_beta", 2.0), 3), (("gamma",), 1)], ids=str)
+def test_what_a_relu_cuts_off_is_left_out_and_nothing_changes(rule, fewer, monkeypatch):
+    network, forward = rectified_network(), Kernel.forward
+    calls, inputs = [], drawn(network, 16)
 
     def counted(kernel, *arguments):
         calls.append(kernel.op.name)
         return forward(kernel, *arguments)
 
     monkeypatch.setattr(Kernel, "forward", counted)
-    shorter = relevance(network, inputs, FIRST, Composite(Rule("gamma"), Rule("gamma")))
+    shorter = relevance(network, inputs, FIRST, Composite(Rule(*rule), Rule(*rule)))
     count = len(calls)
     monkeypatch.setattr("lab.kernels._is_rectified", lambda *arguments: False)
     network.compiled.clear()
-    longer = relevance(network, inputs, FIRST, Composite(Rule("gamma"), Rule("gamma")))
-    # One convolution of four is read by a ReLU alone: a sum and its transpose, for inputs of either sign.
-    assert len(calls) - count - count >= 4
-    np.testing.assert_array_equal(shorter, longer)
+    longer = relevance(network, inputs, FIRST, Composite(Rule(*rule), Rule(*rule)))
+    assert len(calls) - count - count == fewer
+    np.testing.assert_allclose(shorter, longer, rtol=0, atol=2e-6 * np.abs(longer).max())
 
 
 def test_without_biases_epsilon_is_gradient_times_input():
