@@ -360,8 +360,9 @@ def _initializers(layer):
         add_weight = replicate.add_weight
 
         def watch(*args, **kwargs):
-            variable = add_weight(*args, **kwargs)
             initializer = kwargs.get("initializer", args[1] if len(args) > 1 else None)
+            # Nobody asks for the values of the replicate, and drawing them takes as long as those of a network.
+            variable = add_weight(*args, **(kwargs if len(args) > 1 else {**kwargs, "initializer": "zeros"}))
             watched.append((variable, initializer if initializer is not None else "glorot_uniform"))
             return variable
 
