@@ -26,6 +26,8 @@ from recipes.sections.explain import source_tables
 from recipes.words import count_noun
 
 CHECKS = ("tcav", "erasure")
+# Random directions beside an erasure, as of `sanity.checks.erasure`, which takes libraries that no command imports.
+DIRECTIONS = 39
 
 
 class Concept(Table):
@@ -46,7 +48,7 @@ class Concept(Table):
     panel: int = Field(5, ge=5)
     size: int | None = Field(None, ge=10)
     fit: str = "ridge"
-    directions: int = Field(19, ge=19)
+    directions: int = Field(DIRECTIONS, ge=19)
     untrained: int = Field(2, ge=0)
     steps: int = Field(0, ge=0)
 
@@ -338,7 +340,7 @@ def _show_concepts(recipe, jobs, store):
 @click.option(
     "--directions",
     type=click.IntRange(19),
-    default=19,
+    default=DIRECTIONS,
     show_default=True,
     help="Random directions beside every erasure.",
 )
