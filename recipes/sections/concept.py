@@ -149,9 +149,20 @@ def _refuse_sets(table, session, layers):
             concepts[name] = open_set(session, name, paths)
     pool = open_set(session, "the pool", table.pool)
     refuse_equal(concepts, pool)
+    _refuse_small_concepts(concepts)
     _refuse_small_sets(table, [len(examples) for examples in concepts.values()], len(pool))
     counts = {name: len(examples) for name, examples in concepts.items()}
     return {"the inputs": len(session.images), **counts, "the pool": len(pool)}
+
+
+def _refuse_small_concepts(concepts):
+    from sanity.concepts.sets import FEWEST_INPUTS
+
+    for name, examples in concepts.items():
+        if len(examples) < FEWEST_INPUTS:
+            raise Refused(
+                f"A concept needs {FEWEST_INPUTS} inputs of different sources or more, and equal inputs count once. Received: {len(examples)} of {name!r}. Add inputs that differ."
+            )
 
 
 def _refuse_small_sets(table, sizes, pool):
