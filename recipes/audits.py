@@ -15,6 +15,7 @@ from lab.registry import nearest
 from lab.remote import as_path, is_folder
 from lab.streams import open_images
 from lab.tables import spellings
+from recipes.claims import home_of
 from recipes.evidence import rows_outcome
 from recipes.store import encode, pack
 from sanity.audit.answers import answer, components_of, predictor, reduce_channels, signature_of
@@ -417,8 +418,9 @@ def write_record(job, inputs, session):
     from sanity.audit.facts import subject_facts
     from sanity.audit.record import lint_record, record
 
-    families = inputs.values("verdicts", "verdicts.json").values()
-    verdicts = [Verdict.from_dict(verdict) for family in families for verdict in family["verdicts"]]
+    families = inputs.values("verdicts", "verdicts.json")
+    of_audit = [family for name, family in families.items() if home_of(name, family) == "audit"]
+    verdicts = [Verdict.from_dict(verdict) for family in of_audit for verdict in family["verdicts"]]
     key = ("audit subject", job.arguments["alpha"])
     subject = session.build_once(key, lambda: load_subject(inputs, job, session))
     known = {"digest": session.hash_of("weights"), "layers": len(session.network.layers())}

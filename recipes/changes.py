@@ -15,8 +15,8 @@ CHANGES = ("worse", "not comparable", "changed", "better", "new", "no longer ask
 LISTED = CHANGES[:6]
 # Hashes of what maps were computed of. Of planted cues it is the pictures and the cues, without the model.
 DATA = ("data", "images", "planting", "audit")
-# How the names of hashes of other files begin that a run was measured on: labels, concepts, pools.
-FILES = ("file:", "set:")
+# How the names of hashes of other files begin that a run was measured on: labels, concepts, pools, pictures.
+FILES = ("file:", "set:", "pictures:")
 NUMBERS = ("effect", "ceiling", "null")
 # A difference that no page shows is none.
 DIGITS = 2
@@ -177,6 +177,7 @@ def _family(recipe, name, family):
 _NO_SETTINGS = ("check", "methods", "options", "controls", "shard", "checks", "recovery", "fooled", "batch")
 # Files, which are compared by their content, and what is only shown.
 _NO_SETTINGS += ("concepts", "pool", "masks", "labels", "names", "pictures", "steps", "save")
+_NO_SETTINGS += ("table", "metadata", "network")
 
 
 # What an audit reads and asks. Its data are compared by their content, and its later window is what is watched.

@@ -6,6 +6,7 @@ from lab.refusal import Refused
 TABLES = {"maps": "check", "attention": "check", "pictures": "features", "concepts": "concept", "data": "audit"}
 # End of the name of a family of verdicts -> table of a recipe that asked for it, where the check does not say so.
 HOMES = {"probe": "probe", "probe_use": "probe", "dictionary": "dictionary"}
+HOMES |= dict.fromkeys(("shortcut_labels", "shortcut_swaps", "shortcut_maps"), "shortcuts")
 
 
 def table_of(check):

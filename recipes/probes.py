@@ -216,8 +216,7 @@ def measure_inputs(job, _, session):
     """
     arguments, seed = job.arguments, job.arguments["seed"]
     data, columns, sources = read_inputs(session, arguments["read"])
-    features, marks = _features_and_marks(session, data)
-    groups = _join_equal(data, sources, marks)
+    features, groups = _joined_inputs(session, arguments["read"])
     label_sets, left_out = label_sets_of(columns, groups, arguments["read"]["columns"])
     tallies = {
         f"tally/{place}": fit_and_tally(features[labelled.rows], labelled, seed)[0]
@@ -236,6 +235,40 @@ def measure_inputs(job, _, session):
     types = input_types(features, seed=derive_seed(seed, "types"))
     arrays = {"groups": groups, "types": types, "features": features, **tallies}
     return {"inputs.json": encode(about), "inputs.npz": pack(arrays)}
+
+
+def refuse_copies(session, arguments, names):
+    """Refuse labels that cannot be told apart where copies of an input, and near copies of a picture, count once.
+
+    Args:
+        session: `Session`.
+        arguments: dict of labels, columns, groups and most, as of `read_inputs`.
+        names: list of str, the columns that the user named.
+
+    Raises:
+        Refused: for labels in too few inputs that differ; the message says how many are copies.
+    """
+    data, columns, sources = read_inputs(session, arguments)
+    groups = _joined_inputs(session, arguments)[1]
+    try:
+        label_sets_of(columns, groups, names)
+    except Refused as error:
+        copies = _copies(groups, sources, data.names)
+        such = f", such as {' = '.join(copies['listed'][0])}" if copies["listed"] else ""
+        raise Refused(
+            f"{error} Copies count as one source, and so do pictures that differ by little: {len(data)} inputs are of {len(set(groups.tolist()))} sources{such}."
+        ) from None
+
+
+def _joined_inputs(session, arguments):
+    """Inputs as numbers, and their groups with copies joined, kept for the job: float32 [inputs, features], int [inputs]."""
+
+    def join():
+        data, _, sources = read_inputs(session, arguments)
+        features, marks = _features_and_marks(session, data)
+        return features, _join_equal(data, sources, marks)
+
+    return session.build_once(("joined inputs of probes", repr(sorted(arguments.items()))), join)
 
 
 def _features_and_marks(session, data, batch=64):

@@ -143,7 +143,7 @@ class _Run(Table):
     def _refuse_idle_baseline(self):
         if self.baseline is not None and not any(getattr(self, name) for name in (*TABLES.values(), *HOMES.values())):
             raise Refused(
-                f"baseline is compared with verdicts: add [[check]], [audit], [concept], [probe] or [dictionary]. Received: baseline = {self.baseline!r} without one"
+                f"baseline is compared with verdicts: add [[check]], [audit], [concept], [probe], [dictionary] or [shortcuts]. Received: baseline = {self.baseline!r} without one"
             )
         return self
 

@@ -1,7 +1,7 @@
-"""Shortcuts: what the jobs of a [shortcuts] table do: features of all views, what they tell of labels, swaps, maps, examples."""
+"""Shortcuts: what the jobs of a [shortcuts] table do: features of all views, evidence of labels, swaps and maps, examples."""
 
 import functools
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 from skimage.transform import resize
@@ -10,17 +10,23 @@ from lab.labels import correct_classes
 from lab.refusal import Refused
 from lab.registry import nearest
 from recipes import metadata
+from recipes.evidence import record_files
 from recipes.galleries import png
 from recipes.job import Outcome
 from recipes.session import external_method
 from recipes.store import encode, pack
-from sanity.shortcuts import answers, map_shares, separability, swaps, views
+from sanity.checks import shortcut_labels
+from sanity.examination import measure_rows
+from sanity.shortcuts import separability, views
 from sanity.shortcuts.column_views import column_views, equal_rows
 from sanity.shortcuts.copies import join_copies, join_groups
 from sanity.shortcuts.exchange import mixed_groups
 from sanity.shortcuts.extremes import extreme_rows, leading_feature
 from sanity.shortcuts.picture import measure_views, open_pictures
+from sanity.shortcuts.separability import STRENGTHS
+from sanity.shortcuts.subject import ShortcutSubject
 from sanity.subject import subject
+from sanity.verdict import judge
 
 # Pixels of the longer side of an example.
 SIDE = 128
@@ -198,7 +204,8 @@ def measure_pictures(job, _, session):
     faults = {name: value[0] for name, value in measured.items() if isinstance(value[0], str)}
     traces = [value[1] for name, value in measured.items() if name in faults and value[1]]
     features = {name: value for name, value in measured.items() if name not in faults}
-    files = _feature_files(features, faults, groups, {**about, "kind": "pictures"})
+    raised = [name for name, value in measured.items() if name in faults and value[1]]
+    files = _feature_files(features, faults, groups, {**about, "kind": "pictures", "raised": raised})
     return Outcome(files, next(iter(faults.values())) if traces else None, traces[0] if traces else None)
 
 
@@ -227,7 +234,7 @@ def measure_columns(job, _, session):
     groups = np.unique(groups, return_inverse=True)[1]
     equal = np.unique(equal_rows(columns), return_inverse=True)[1]
     about = {"names": names, "labels": labels, "copies": _describe_copies(equal, labels, names), "kind": "rows"}
-    about |= {"unlabelled": unlabelled, "undrawn": undrawn}
+    about |= {"unlabelled": unlabelled, "undrawn": undrawn, "raised": []}
     return _feature_files(features, {}, groups, about)
 
 
@@ -283,8 +290,12 @@ def load_features(store, key):
     }
 
 
-def judge_views(job, inputs, _):
-    """How well labels are told from each view alone, and what is said of it.
+# The evidence with the strongest first: what fails, then what is open.
+ORDER = {outcome: place for place, outcome in enumerate(("FAIL", "INCONCLUSIVE", "INVALID", "PASS"))}
+
+
+def measure_labels(job, inputs, _):
+    """How well labels are told from each view alone: evidence, the strongest first, and what the page shows beside it.
 
     Args:
         job: `Job`.
@@ -292,24 +303,53 @@ def judge_views(job, inputs, _):
         _: the session, not used.
 
     Returns:
-        dict of file name to bytes.
+        `Outcome`.
     """
     arguments, known = job.arguments, load_features(inputs, job.needs[0])
-    settings = {"seed": arguments["seed"], "permutations": arguments["permutations"]}
-    measured, sizes, _ = separability.measure(known["views"], known["labels"], known["groups"], **settings)
-    rows = answers.judge_labels(measured, sizes, margin=arguments["margin"])
+    shortcut_subject = ShortcutSubject(
+        _title(known), known["labels"], known["groups"], views=known["views"], faults=tuple(known["raised"])
+    )
+    settings = {name: arguments[name] for name in ("permutations", "margin")}
+    rows, trace = measure_rows("shortcut_labels", shortcut_subject, seed=arguments["seed"], settings=settings)
+    if trace:
+        # Without evidence there is no example either: the job fails, and says why.
+        raise RuntimeError(rows[0].failed[0].words)
+    return Outcome({**record_files(sort_by_evidence(rows)), "about.json": encode(_about_labels(rows, known))})
+
+
+def _about_labels(rows, known):
+    """Sizes, planted relations, and the feature that carries each candidate: dict."""
     leading = {
-        row.view: leading_feature(known["views"][row.view], known["features"][row.view], known["labels"])
-        for row in rows
-        if row.finding in (answers.CANDIDATE, answers.UNCERTAIN)
+        row.method: leading_feature(known["views"][row.method], known["features"][row.method], known["labels"])
+        for row, verdict in zip(rows, judge(rows))
+        if verdict.finding in (shortcut_labels.CANDIDATE, shortcut_labels.UNCERTAIN) and row.method in known["views"]
     }
-    planted = {view.view: view.planted for view in measured}
-    values = {"answers": [row.as_dict() for row in answers.sort_by_evidence(rows)], "sizes": asdict(sizes)}
-    return {"answers.json": encode({**values, "leading": leading, "planted": planted})}
+    counts = {row.method: row.samples["planted"].tolist() for row in rows if "planted" in row.samples}
+    planted = {name: list(zip(STRENGTHS, noticed)) if noticed else [] for name, noticed in counts.items()}
+    return {"leading": leading, "planted": planted, "sizes": rows[-1].settings["sizes"]}
+
+
+def sort_by_evidence(rows):
+    """Evidence of one check with the strongest first.
+
+    Args:
+        rows: list of `Evidence`.
+
+    Returns:
+        list of `Evidence`.
+    """
+    keys = [(ORDER[verdict.outcome], -np.nan_to_num(verdict.effect.mean, nan=-np.inf)) for verdict in judge(rows)]
+    return [rows[place] for place in sorted(range(len(rows)), key=keys.__getitem__)]
+
+
+def _title(known):
+    """The data in words: str."""
+    noun = "pictures" if known["kind"] == "pictures" else "rows"
+    return f"{len(known['labels'])} {noun}"
 
 
 def swap_regions(job, inputs, session):
-    """What it costs the network to have each region swapped between classes.
+    """What it costs the network to have each region swapped between classes: evidence, and what the control says.
 
     Args:
         job: `Job`.
@@ -317,32 +357,23 @@ def swap_regions(job, inputs, session):
         session: `Session`.
 
     Returns:
-        dict of file name to bytes.
+        `Outcome`.
     """
     arguments, data = job.arguments, session.pictures(job.arguments["most"])
-    groups, labels = load_features(inputs, job.needs[0])["groups"], class_numbers(session, data.labels)
-    settings = {"seed": arguments["seed"], "fit": session.sources.images.fit}
-    pictures = list(open_pictures(data))
-    effects, accuracy = swaps.measure(session.network, pictures, labels, groups, arguments["swaps"], **settings)
-    effects = [_with_class_names(effect, session.network) for effect in effects]
-    rows = answers.judge_swaps(effects, accuracy, margin=arguments["margin"])
-    control = {**asdict(effects[0]), "values": None}
-    return {
-        "answers.json": encode(
-            {"answers": [row.as_dict() for row in answers.sort_by_evidence(rows)], "control": control}
-        ),
-        "values.npz": pack({effect.swap: effect.values for effect in effects}),
-    }
-
-
-def _with_class_names(effect, network):
-    names = network.names_in(network.output_name())
-    classes = [(names[label] if names else f"class {label}", interval) for label, interval in effect.classes]
-    return replace(effect, classes=tuple(classes))
+    shortcut_subject = replace(
+        _pictures_subject(inputs, job, session),
+        network=session.network,
+        pictures=tuple(open_pictures(data)),
+        classes=class_numbers(session, data.labels),
+        fit=session.sources.images.fit,
+    )
+    settings = {name: arguments[name] for name in ("swaps", "margin")}
+    rows, trace = measure_rows("shortcut_swaps", shortcut_subject, seed=arguments["seed"], settings=settings)
+    return _rows_outcome(rows, trace)
 
 
 def share_maps(job, inputs, session):
-    """How much of the network's maps lies in each region, for the true class and for another one.
+    """How much of the network's maps lies in each region, for the true class and for another one: evidence.
 
     Args:
         job: `Job`.
@@ -350,19 +381,29 @@ def share_maps(job, inputs, session):
         session: `Session`.
 
     Returns:
-        dict of file name to bytes.
+        `Outcome`.
     """
     arguments, data = job.arguments, session.pictures(job.arguments["most"])
-    groups = load_features(inputs, job.needs[0])["groups"]
     in_memory = replace(data, names=tuple(data.names), labels=tuple(data.labels))
-    explained = subject(session.network, in_memory, fit=session.sources.images.fit)
-    settings = {"seed": arguments["seed"], "options": arguments["options"]}
-    shares = map_shares.measure(session.method(arguments["method"]), explained, groups, **settings)
-    rows = answers.judge_maps(shares, arguments["method"], margin=arguments["margin"])
-    return {
-        "answers.json": encode({"answers": [row.as_dict() for row in rows]}),
-        "values.npz": pack({share.region: share.values for share in shares}),
-    }
+    shortcut_subject = replace(
+        _pictures_subject(inputs, job, session),
+        explained=subject(session.network, in_memory, fit=session.sources.images.fit),
+        explainer=session.method(arguments["explained_by"]),
+        method=arguments["explained_by"],
+    )
+    settings = {name: arguments[name] for name in ("options", "margin")}
+    rows, trace = measure_rows("shortcut_maps", shortcut_subject, seed=arguments["seed"], settings=settings)
+    return _rows_outcome(rows, trace)
+
+
+def _pictures_subject(inputs, job, session):
+    known = load_features(inputs, job.needs[0])
+    title = f"{session.network.name} on {_title(known)}"
+    return ShortcutSubject(title, known["labels"], known["groups"])
+
+
+def _rows_outcome(rows, trace):
+    return Outcome(record_files(sort_by_evidence(rows)), rows[0].failed[0].words if trace else None, trace)
 
 
 def show_examples(job, inputs, session):
@@ -377,7 +418,7 @@ def show_examples(job, inputs, session):
         dict of file name to bytes.
     """
     known = load_features(inputs, job.needs[0])
-    flagged = inputs.values(job.needs[1], "answers.json")["leading"]
+    flagged = inputs.values(job.needs[1], "about.json")["leading"]
     places = {view: extreme_rows(known["views"][view], known["labels"]) for view in flagged}
     examples = sorted({row for classes in places.values() for rows in classes.values() for row in rows})
     data = session.pictures(job.arguments["most"])

@@ -57,6 +57,14 @@ EXPECTED["attention_order"] = {
 # The pictures of a network that was built to fool. The path must notice; of other checks nothing is expected.
 FOOLED = "fooled network"
 EXPECTED["path"] = {FOOLED: ("FAIL",)}
+# Views of noise tell no label, and all of a picture decides its class. Maps that are the same for all classes are not read.
+NOISE = "views of noise"
+EXPECTED["shortcut_labels"] = {NOISE: ("PASS",)}
+EXPECTED["shortcut_swaps"] = {"everything": ("USED",)}
+EXPECTED["shortcut_maps"] = {
+    "edges": ("GATE FAILED",),
+    "noise": ("NOT MORE IN THE REGION", "UNDECIDED", "GATE FAILED"),
+}
 
 
 def control_names(check):

@@ -193,7 +193,7 @@ def stand_in(check, name, subject, gate, settings=None):
     Returns:
         `Evidence`.
     """
-    sizes, title = ({}, "a network that could not be loaded") if subject is None else (subject.sizes, subject.title)
+    sizes, title = ({}, "a network that was not asked") if subject is None else (subject.sizes, subject.title)
     return Evidence(check, name, title, sizes, {}, (gate,), settings=settings or {})
 
 

@@ -15,9 +15,11 @@ ABOVE_CHANCE = 0.1
 FOLLOWS, STAYS = 0.9, 0.85
 # How far the other cue may move the score, as a share of how far the cue does. Answers of two classes stay up to 1.
 MOVES = 0.5
+TELLS_CLASSES = "network tells these classes apart"
 # Gates about what is asked, and not about a method's maps. Where one of them failed, controls could not be asked either.
 OF_SUBJECT = (
     "network competent",
+    TELLS_CLASSES,
     "randomization took effect",
     "network uses the plant",
     "permuted labels memorized",

@@ -238,11 +238,6 @@ FINDINGS = (
         "Of data: whether maps lie in the region. A map shows no use.",
     ),
     (
-        "NOT MEASURED, CHECK BROKEN",
-        "INVALID",
-        "Of data: the view cannot look at these data, or views of noise told the labels, too.",
-    ),
-    (
         "WEAK SLICE BEYOND THE MARGIN, WEAK CLUSTER BEYOND THE MARGIN, MISCALIBRATION BEYOND THE MARGIN, SHIFT BEYOND THE MARGIN, GAP BEYOND THE MARGIN",
         "FAIL",
         "Of an audit: the effect is there, and larger than the margin.",

@@ -16,12 +16,12 @@ AXES = {
 }
 
 
-def collect_shortcuts(answers, jobs, store):
+def collect_shortcuts(answers, families, store):
     """What the page shows of shortcuts.
 
     Args:
         answers: list of dict, as of `recipes.sections.shortcuts.collect_answers`.
-        jobs: list of `Job` that are done.
+        families: dict of question to its family of verdicts as plain values, with the controls.
         store: `Store` of the run.
 
     Returns:
@@ -30,10 +30,9 @@ def collect_shortcuts(answers, jobs, store):
     if not answers:
         return None
     known, features = (
-        _values(store, "shortcuts/labels", "answers.json"),
+        _values(store, "shortcuts/labels", "about.json"),
         _values(store, "shortcuts/features", "features.json"),
     )
-    swaps = _values(store, "shortcuts/swaps", "answers.json")
     examples = _examples(store)
     questions = []
     for question, heading in HEADINGS.items():
@@ -46,9 +45,16 @@ def collect_shortcuts(answers, jobs, store):
         "planted": known.get("planted"),
         "copies": features.get("copies"),
         "kind": features.get("kind"),
-        "control": swaps.get("control"),
+        "controls": {question: _control_lines(family) for question, family in families.items()},
         "sentences": summary_sentences(answers, known.get("sizes"), features),
     }
+
+
+def _control_lines(family):
+    """Sentences of controls: list of (str, whether it came out as it must)."""
+    held = {control["control"]: control["held"] for control in family["controls"]}
+    blind = [verdict for verdict in family["verdicts"] if verdict["method"] in held]
+    return [(f"{verdict['method']}: {verdict['sentence']}", held[verdict["method"]]) for verdict in blind]
 
 
 def _values(store, key, name):
@@ -66,11 +72,10 @@ def _examples(store):
 
 def _show_question(question, heading, rows, known, examples):
     of_labels = question == "labels"
-    hidden = ("NOT MEASURED", "SAME EVERYWHERE")
-    measured = [row for row in rows if row["effect"]["low"] is not None and row["finding"] not in hidden]
+    measured = [row for row in rows if row["effect"]["low"] is not None]
     numbers = [(row["view"], *(row["effect"][name] for name in ("mean", "low", "high"))) for row in measured]
     leading = known.get("leading", {}) if of_labels else {}
-    bound = rows[0]["numbers"].get("bound") if of_labels else None
+    bound = next((row["numbers"]["bound"] for row in rows if of_labels and "bound" in row["numbers"]), None)
     return {
         "name": question,
         "heading": heading,
@@ -131,9 +136,12 @@ WORDS = {
 OPEN = {
     ("labels", "NOT ENOUGH DATA"): "It is open whether labels are told from {}.",
     ("labels", "SIZE UNCERTAIN"): "Labels are told from {}, and it is open how well.",
-    ("labels", "NOT MEASURED"): "These could not be measured: {}.",
+    ("labels", "NOT APPLICABLE"): "These views do not see these data: {}.",
+    ("labels", "FAULT"): "These views raised an error: {}.",
+    ("labels", "GATE FAILED"): "Views of noise told labels too, so that nothing is said of {}.",
     ("swap", "UNDECIDED"): "It is open whether the network follows {}.",
-    ("swap", "NOT MEASURED"): "No swap says anything of {}.",
+    ("swap", "NOT APPLICABLE"): "These are the same in pictures of all classes: {}.",
+    ("swap", "GATE FAILED"): "The network does not tell these classes apart, so that nothing is said of {}.",
 }
 
 

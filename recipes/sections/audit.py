@@ -4,6 +4,7 @@ import click
 
 from lab.refusal import Refused
 from recipes.audit_table import Audit
+from recipes.claims import home_of
 from recipes.errors import plain_errors
 from recipes.help import PlainCommand
 from recipes.job import Job
@@ -93,7 +94,7 @@ def audit_families(store):
         dict of family to dict, as in verdicts.json.
     """
     families = store.values("verdicts", "verdicts.json") if store.exists("verdicts") else {}
-    return {name: family for name, family in families.items() if family.get("claim") == "data"}
+    return {name: family for name, family in families.items() if home_of(name, family) == "audit"}
 
 
 def load_about(store):

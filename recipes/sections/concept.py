@@ -26,6 +26,8 @@ from recipes.sections.explain import source_tables
 from recipes.words import count_noun
 
 CHECKS = ("tcav", "erasure")
+# Random directions beside an erasure, as of `sanity.checks.erasure`, which takes libraries that no command imports.
+DIRECTIONS = 39
 
 
 class Concept(Table):
@@ -46,7 +48,7 @@ class Concept(Table):
     panel: int = Field(5, ge=5)
     size: int | None = Field(None, ge=10)
     fit: str = "ridge"
-    directions: int = Field(19, ge=19)
+    directions: int = Field(DIRECTIONS, ge=19)
     untrained: int = Field(2, ge=0)
     steps: int = Field(0, ge=0)
 
@@ -147,9 +149,20 @@ def _refuse_sets(table, session, layers):
             concepts[name] = open_set(session, name, paths)
     pool = open_set(session, "the pool", table.pool)
     refuse_equal(concepts, pool)
+    _refuse_small_concepts(concepts)
     _refuse_small_sets(table, [len(examples) for examples in concepts.values()], len(pool))
     counts = {name: len(examples) for name, examples in concepts.items()}
     return {"the inputs": len(session.images), **counts, "the pool": len(pool)}
+
+
+def _refuse_small_concepts(concepts):
+    from sanity.concepts.sets import FEWEST_INPUTS
+
+    for name, examples in concepts.items():
+        if len(examples) < FEWEST_INPUTS:
+            raise Refused(
+                f"A concept needs {FEWEST_INPUTS} inputs of different sources or more, and equal inputs count once. Received: {len(examples)} of {name!r}. Add inputs that differ."
+            )
 
 
 def _refuse_small_sets(table, sizes, pool):
@@ -338,7 +351,7 @@ def _show_concepts(recipe, jobs, store):
 @click.option(
     "--directions",
     type=click.IntRange(19),
-    default=19,
+    default=DIRECTIONS,
     show_default=True,
     help="Random directions beside every erasure.",
 )

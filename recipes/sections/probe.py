@@ -79,13 +79,14 @@ def list_jobs(recipe, session):
     Raises:
         Refused: for labels that are missing or too few, and for layers, columns and targets that do not exist.
     """
-    from recipes.probes import label_sets_of, layers_of, probed_subject, read_inputs
+    from recipes.probes import label_sets_of, layers_of, probed_subject, read_inputs, refuse_copies
     from recipes.store import digest
 
     table, shared = recipe.probe, {"seed": recipe.seed, "read": recipe.probe.reading}
     layers = layers_of(session, table.layers)
     data, columns, groups = read_inputs(session, table.reading)
     label_sets_of(columns, groups, table.columns)
+    refuse_copies(session, table.reading, table.columns)
     if table.question:
         probed_subject(session, {**shared, "question": table.question})
     reads = ("model", session.sources.read, *([f"file:{table.labels}"] if table.labels else []))

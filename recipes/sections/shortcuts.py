@@ -12,12 +12,15 @@ from recipes.help import PlainCommand
 from recipes.identity import method_reads
 from recipes.job import Job
 from recipes.launch import launch_tables
-from recipes.options import ANY_NUMBER, fail_on_option, image_source, model_options, run_options, split_names
+from recipes.options import ANY_NUMBER, image_source, model_options, run_options, split_names, verdict_options
 from recipes.section import Deferred, Piece, Section
 from recipes.sections import register
 from recipes.words import count_noun
 
-QUESTIONS = ("labels", "swap", "maps")
+# What a check speaks of where it measured nothing.
+DATA = "the data"
+# Family of verdicts -> question.
+QUESTIONS = {"0-shortcut_labels": "labels", "0-shortcut_swaps": "swap", "0-shortcut_maps": "maps"}
 
 
 class Shortcuts(Table):
@@ -79,7 +82,16 @@ def list_jobs(recipe, session):
     features = _table_job(table, session) if table.table else _pictures_job(recipe, session)
     judging = {"seed": recipe.seed, "permutations": table.permutations, "margin": table.margin}
     # A view of the user that fails costs its own row: the others are judged.
-    labels = Job("shortcuts/labels", "shortcut labels", judging, (features.key,), gathers=True)
+    labels = Job(
+        "shortcuts/labels",
+        "shortcut labels",
+        {**judging, "check": "shortcut_labels", "method": DATA},
+        (features.key,),
+        gathers=True,
+        # By what it names here, a baseline tells other data.
+        reads=features.reads,
+        judged_in="0-shortcut_labels",
+    )
     if table.table:
         return [features, labels]
     pictures = f"pictures:{table.most}"
@@ -151,35 +163,59 @@ def _network_jobs(recipe, features, session):
     swapped = Job(
         "shortcuts/swaps",
         "shortcut swaps",
-        {**shared, "swaps": names, "margin": table.swap_margin},
+        {**shared, "swaps": names, "margin": table.swap_margin, "check": "shortcut_swaps", "method": DATA},
         (features,),
         gathers=True,
+        judged_in="0-shortcut_swaps",
         # An answer costs about a third of a gradient.
         passes=len(data) * 2 * DONORS * (len(names) + 1) / 3,
         reads=("model", pictures),
     )
-    arguments = {**shared, "method": table.method, "options": table.options, "margin": table.map_margin}
+    arguments = {**shared, "explained_by": table.method, "options": table.options, "margin": table.map_margin}
     cost = 2 * len(data) * passes(explainer, table.options, session.network)
-    reads = ("model", pictures, *method_reads(table.method, table.options))
-    return [swapped, Job("shortcuts/maps", "shortcut maps", arguments, (features,), cost, gathers=True, reads=reads)]
+    maps = Job(
+        "shortcuts/maps",
+        "shortcut maps",
+        {**arguments, "check": "shortcut_maps", "method": DATA},
+        (features,),
+        cost,
+        gathers=True,
+        reads=("model", pictures, *method_reads(table.method, table.options)),
+        judged_in="0-shortcut_maps",
+    )
+    return [swapped, maps]
 
 
 # Lines --------------------------------------------------------------------------------------------------------------------
 
 
-def collect_answers(jobs, store):
-    """What is said under each question, the strongest evidence first.
+def collect_answers(store):
+    """What is said under each question, the strongest evidence first; controls are left out.
 
     Args:
-        jobs: list of `Job`, all of the run.
         store: `Store` of the run.
 
     Returns:
-        list of dict, as of `sanity.shortcuts.answers.Answer.as_dict`.
+        list of dict: question, view, finding, outcome, effect, p, sentence, numbers, cannot.
     """
-    kinds = {f"shortcut {name}": place for place, name in enumerate(("labels", "swaps", "maps"))}
-    keys = [job.key for job in sorted(jobs, key=lambda job: kinds.get(job.kind, 9)) if job.kind in kinds]
-    return [row for key in keys if store.exists(key) for row in store.values(key, "answers.json")["answers"]]
+    return [
+        _row(question, verdict)
+        for question, family in _load_families(store).items()
+        for verdict in family["verdicts"]
+        if verdict["method"] not in family["blind"]
+    ]
+
+
+def _load_families(store):
+    """Families of verdicts by question: dict, empty where nothing was judged."""
+    families = store.values("verdicts", "verdicts.json") if store.exists("verdicts") else {}
+    return {question: families[name] for name, question in QUESTIONS.items() if name in families}
+
+
+def _row(question, verdict):
+    words = {name: verdict[name] for name in ("finding", "outcome", "effect", "p", "sentence", "cannot")}
+    numbers = verdict["settings"].get("numbers", {})
+    return {"question": question, "view": verdict["method"], **words, "numbers": numbers}
 
 
 def list_rows(jobs, store):
@@ -192,24 +228,8 @@ def list_rows(jobs, store):
     Returns:
         dict of "shortcuts" to list of dict.
     """
-    rows = collect_answers(jobs, store)
+    rows = collect_answers(store)
     return {"shortcuts": rows} if rows else {}
-
-
-def answer_lines(jobs, store):
-    """One line an answer.
-
-    Args:
-        jobs: list of `Job`, all of the run.
-        store: `Store` of the run.
-
-    Returns:
-        list of str.
-    """
-    return [
-        f"{row['question']:<7} {row['view']:<16} {row['outcome']:<13} {row['sentence']}"
-        for row in collect_answers(jobs, store)
-    ]
 
 
 def summarize(jobs, store):
@@ -222,7 +242,7 @@ def summarize(jobs, store):
     Returns:
         list of str.
     """
-    rows = collect_answers(jobs, store)
+    rows = collect_answers(store)
     if not rows:
         return []
     views = [row for row in rows if row["question"] == "labels"]
@@ -246,7 +266,7 @@ def _show_shortcuts(recipe, jobs, store):
     """All answers with examples and a plot, or None."""
     from recipes.report.shortcuts import collect_shortcuts
 
-    return collect_shortcuts(collect_answers(jobs, store), jobs, store)
+    return collect_shortcuts(collect_answers(store), _load_families(store), store)
 
 
 # Command ------------------------------------------------------------------------------------------------------------------
@@ -319,9 +339,9 @@ def _show_shortcuts(recipe, jobs, store):
     show_default=True,
     help="With --model: the method whose maps are looked at, a name of `lab list methods` or module:function.",
 )
-@fail_on_option
+@verdict_options
 @click.pass_context
-def command(context, images, table, target, views, swaps, fail_on, **options):
+def command(context, images, table, target, views, swaps, fail_on, baseline, **options):
     """Look for shortcuts: are labels told from borders, colours, files or single columns alone?
 
     IMAGES are a folder with a subfolder for each class, or CSV lists with the columns path and label. With --model, the
@@ -334,6 +354,7 @@ def command(context, images, table, target, views, swaps, fail_on, **options):
         source = {} if table else {**image_source(images), "most": ANY_NUMBER}
         settings |= {"views": split_names(views or ""), "swaps": split_names(swaps or "")}
     tables = {"shortcuts": {**settings, "table": table, "target": target, "network": asks_network}, "images": source}
+    tables |= {"baseline": baseline}
     launch_tables(context, "shortcuts", options, tables, fail_on)
 
 
@@ -367,7 +388,7 @@ register(
         work={
             "picture features": Deferred("recipes.shortcuts:measure_pictures"),
             "column features": Deferred("recipes.shortcuts:measure_columns"),
-            "shortcut labels": Deferred("recipes.shortcuts:judge_views"),
+            "shortcut labels": Deferred("recipes.shortcuts:measure_labels"),
             "shortcut examples": Deferred("recipes.shortcuts:show_examples"),
             "shortcut swaps": Deferred("recipes.shortcuts:swap_regions"),
             "shortcut maps": Deferred("recipes.shortcuts:share_maps"),
@@ -375,7 +396,6 @@ register(
         many=False,
         place=70,
         rows=list_rows,
-        lines=answer_lines,
         summary=summarize,
         judges=lambda recipe: True,
         pieces=(Piece("shortcuts", "Shortcuts", "shortcuts.html", _show_shortcuts, place=25),),

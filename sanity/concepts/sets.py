@@ -74,7 +74,7 @@ def draw_sets(pool, concepts, fewest, *, seed, sets=FEWEST_SETS, panel=FEWEST_PA
     if size < FEWEST_INPUTS or size * count > pool:
         needed = max(size, FEWEST_INPUTS) * count
         raise Refused(
-            f"{count} disjoint sets of {max(size, FEWEST_INPUTS)} inputs need a pool of {needed} inputs of different sources, {fewest * count} for sets as large as the smallest concept. Received: {pool}. Name a larger pool, or fewer inputs a set."
+            f"{count} disjoint sets of {max(size, FEWEST_INPUTS)} inputs need a pool of {needed} inputs of different sources, {fewest * count} for sets as large as the smallest concept. Received: {pool}. Name a larger pool{', or fewer inputs a set' if size > FEWEST_INPUTS else ''}."
         )
     generator = np.random.default_rng(seed)
     places = generator.permutation(pool)

@@ -8,12 +8,15 @@ from sklearn.model_selection import PredefinedSplit, cross_val_predict, permutat
 
 import lab
 from lab import concepts
+from lab.defaults import candidates
 from lab.environment import keras, tf
 from lab.opening import open_data
+from sanity.checks import checks
+from sanity.concepts import Study
 from sanity.probes.encoding import EXCHANGES, exchanged_accuracies
 from sanity.probes.label_sets import label_set
 from tests.bench import clock
-from tests.bench.gradients import BARE, BATCH, FORWARD, bare, bare_forward
+from tests.bench.gradients import BARE, BATCH, FORWARD, bare, bare_forward, compiled_forward
 from tests.bench.sampling import photographs
 from tests.bench.table import Figure, Row, benchmarks
 
@@ -126,3 +129,84 @@ def probe_fits(network, repeats):
         ),
     }
     return ratios(PROBES, clock.interleaved(tasks, repeats))
+
+
+# Probes of all layers -----------------------------------------------------------------------------------------------------
+
+PICTURES, CLASSES = 400, 4
+READ_ALL = f"reading all layers of {PICTURES} pictures"
+ALL_PROBES = (
+    Row(READ_ALL, "bare forward passes", 2.0),
+    Row("reading, and a linear probe of each layer", "bare forward passes, and its fits", 2.0),
+)
+
+
+@benchmarks.register(rows=ALL_PROBES, repeats=3)
+def probes_of_layers(network, repeats):
+    """Probes of all layers: 400 crops of packaged photographs of four classes, read in one pass, and a probe of every layer."""
+    data = crops(network, PICTURES)
+    layers = [address for address in candidates(network) if network.shapes[address][-1]]
+    batches = np.split(data.inputs_of(network), PICTURES // BATCH)
+    forward = compiled_forward(network)
+    labels, folds = np.arange(PICTURES) % CLASSES, np.arange(PICTURES) // CLASSES % FOLDS
+    seconds = clock.interleaved(
+        {
+            READ_ALL: lambda: concepts.read_activations(network, data, layers),
+            "forward": lambda: [forward(batch) for batch in batches],
+        },
+        repeats,
+    )
+    rows = concepts.read_activations(network, data, layers)
+    fit = {"fits": lambda: [concepts.cross_validate(values, labels, folds) for values in rows.values()]}
+    read, passes, fits = seconds[READ_ALL], seconds["forward"], clock.interleaved(fit, 1, warm=False)["fits"]
+    notes = (f"{read:.1f} s, {len(layers)} layers", f"fits: {fits:.1f} s")
+    ratios_of_rows = (read / passes, (read + fits) / (passes + fits))
+    return {row.name: Figure(ratio, note) for row, ratio, note in zip(ALL_PROBES, ratios_of_rows, notes)}
+
+
+def crops(network, count):
+    """Crops of the packaged photographs at the network's size: `lab.Data`."""
+    rng, (height, width) = np.random.default_rng(0), network.size
+    images = [np.asarray(image) for image in lab.photographs().images]
+    cut = []
+    for place in range(count):
+        image = images[place % len(images)]
+        row, column = (rng.integers(side - part + 1) for side, part in zip(image.shape, (height, width)))
+        cut.append(image[row : row + height, column : column + width])
+    return open_data(np.stack(cut))
+
+
+# TCAV ---------------------------------------------------------------------------------------------------------------------
+
+THREE_MINUTES = 180
+TCAV, TWICE = "TCAV of 10 concepts x 5 layers x 30 random sets", "TCAV of 20 concepts"
+TCAVS = (
+    Row(TCAV, "three minutes", 1.0),
+    Row(TWICE, "TCAV of 10 concepts", 2.2),
+    Row("TCAV of 10 layers", "TCAV of 5 layers", 2.2),
+    Row("TCAV of 60 random sets", "TCAV of 30 random sets", 2.2),
+)
+
+
+@benchmarks.register(rows=TCAVS, repeats=3)
+def tcav_fits(network, repeats):
+    """TCAV: after the forward passes, sets of 40 inputs and 192 channels, 20 inputs that are explained; twice as much of each."""
+    ask = checks.get("tcav")
+    studies = {"once": drawn_study(10, 5), TWICE: drawn_study(20, 5), TCAVS[2].measured: drawn_study(10, 10)}
+    tasks = {name: lambda study=study: ask(study, seed=0, size=40) for name, study in studies.items()}
+    tasks[TCAVS[3].measured] = lambda: ask(studies["once"], seed=0, size=40, sets=60)
+    seconds = clock.interleaved(tasks, repeats)
+    once = seconds["once"]
+    figures = {row.name: Figure(seconds[row.measured] / once) for row in TCAVS[1:]}
+    return {TCAVS[0].name: Figure(once / THREE_MINUTES, f"{once:.1f} s"), **figures}
+
+
+def drawn_study(count, layers):
+    """A study of some concepts and layers whose activations and gradients are drawn: `Study`."""
+    rng, names = np.random.default_rng(0), [f"layer {place}" for place in range(layers)]
+
+    def draw(inputs):
+        return {name: rng.normal(size=(inputs, CHANNELS)).astype("float32") for name in names}
+
+    sets = {f"concept {place}": draw(40) for place in range(count)}
+    return Study("drawn", sets, draw(65 * 40), {"score": draw(20)}, draw(20), np.arange(20))

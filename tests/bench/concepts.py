@@ -123,7 +123,7 @@ def _erasure(seed, part, world):
 
 
 # Random directions beside an erasure: those of the command, and as many as tell more.
-DIRECTIONS = (19, 99)
+DIRECTIONS = (19, 39, 99)
 
 
 def _print_planted(count, check_names):

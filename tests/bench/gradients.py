@@ -30,9 +30,15 @@ def bare(network, images=None):
 
 def bare_forward(network, images=None):
     """The bare compiled forward pass of a batch, as of `bare`: callable."""
-    forward = tf.function(lambda inputs: network.model(inputs, training=False), jit_compile=network.jit or None)
+    forward = compiled_forward(network)
     inputs = _random(network) if images is None else tf.constant(images)
-    return lambda: forward(inputs).numpy()
+    return lambda: forward(inputs)
+
+
+def compiled_forward(network):
+    """The bare compiled forward pass of any batch: callable from inputs to float32 [batch, outputs]."""
+    forward = tf.function(lambda inputs: network.model(inputs, training=False), jit_compile=network.jit or None)
+    return lambda inputs: forward(tf.constant(inputs)).numpy()
 
 
 def _random(network):

@@ -12,9 +12,12 @@ import tempfile
 import numpy as np
 
 from lab.data import folder
-from sanity.shortcuts import answers, separability, views
+from sanity.checks import shortcut_labels
+from sanity.checks.shortcut_labels import CANDIDATE, UNCERTAIN
+from sanity.shortcuts import separability, views
 from sanity.shortcuts.copies import join_copies
 from sanity.shortcuts.picture import measure_views, open_pictures
+from sanity.verdict import judge
 from tests.bench.shares import print_head, print_row, share
 from tests.shortcut_pictures import save_pictures
 
@@ -74,12 +77,12 @@ def null_rows(runs):
     """False alarms over null tables, with groups and without."""
     for world in (rows, days, copies, patients):
         data = [draw(world, seed) for seed in range(runs)]
-        alarms = sum(smallest_p(*run, seed) <= answers.ALPHA for seed, run in enumerate(data))
+        alarms = sum(smallest_p(*run, seed) <= separability.ALPHA for seed, run in enumerate(data))
         print_share(f"{world.__name__}, groups", alarms, runs)
         if world is not rows:
             alone = data[: runs // 4]
             naive = sum(
-                smallest_p(x, y, np.arange(len(y)), seed) <= answers.ALPHA for seed, (x, y, _) in enumerate(alone)
+                smallest_p(x, y, np.arange(len(y)), seed) <= separability.ALPHA for seed, (x, y, _) in enumerate(alone)
             )
             print_share(f"{world.__name__}, rows alone", naive, len(alone))
 
@@ -93,7 +96,7 @@ def judge_pictures(kind, seed, count):
         labels, groups = list(data.labels), join_copies(thumbnails, data.groups)
     matrices = {name: values for name, (values, _) in features.items()}
     measured, sizes, _ = separability.measure(matrices, labels, groups, seed=seed, permutations=PERMUTATIONS)
-    return {row.view: row.finding for row in answers.judge_labels(measured, sizes)}
+    return {row.method: row.finding for row in judge(shortcut_labels.label_evidence(measured, sizes))[:-1]}
 
 
 def pictures(runs, count=24):
@@ -107,10 +110,7 @@ def pictures(runs, count=24):
     ):
         tries = runs if view is None else max(10, runs // 5)
         findings = [judge_pictures(kind, seed, count) for seed in range(tries)]
-        flagged = [
-            {name for name, finding in row.items() if finding in (answers.CANDIDATE, answers.UNCERTAIN)}
-            for row in findings
-        ]
+        flagged = [{name for name, finding in row.items() if finding in (CANDIDATE, UNCERTAIN)} for row in findings]
         hits = sum(bool(names) if view is None else view in names for names in flagged)
         print_share(f"pictures, {kind}" + (f": {view}" if view else ": any view"), hits, tries)
 

@@ -15,8 +15,8 @@ from recipes.gate import refuse_shortfall
 from recipes.runs import Run
 from recipes.sections import sections
 from sanity.audit import ladder
+from sanity.audit.questions import QUESTIONS, checks_of
 from sanity.audit.record import lint_record
-from sanity.checks import names_of
 from tests import audit_files, own_data
 
 # Checks of the other questions take longer, and have tests of their own.
@@ -91,7 +91,7 @@ FINDINGS = {
 def test_every_check_says_what_was_planted(whole):
     verdicts = families_of(whole)
     findings = {check: {verdict["finding"] for verdict in rows} for check, rows in verdicts.items()}
-    assert set(findings) == {*FINDINGS, "simpler"} == set(names_of("data"))
+    assert set(findings) == {*FINDINGS, "simpler"} == {check for question in QUESTIONS for check in checks_of(question)}
     assert {check: findings[check] for check in FINDINGS} == FINDINGS
     outcomes = {verdict["method"]: verdict["outcome"] for verdict in verdicts["simpler"]}
     assert outcomes["linear model"] == "FAIL", "labels of a linear law"

@@ -74,6 +74,24 @@ def test_labels_of_folders_and_files_have_verdicts_a_page_and_a_table_of_units(p
     assert again["probes"] == result["probes"]
 
 
+def test_labels_in_near_copies_are_refused_before_anything_runs(command, place, tmp_path):
+    """One picture saved over and over with small changes is one source, whatever the folder says."""
+    rng = np.random.default_rng(0)
+    first = np.asarray(Image.open(next((place / "photos").rglob("*.png"))).convert("RGB")).astype(int)
+    for name in ("many", "once"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+    for number in range(12):
+        near = np.clip(first + rng.integers(-1, 2, first.shape), 0, 255).astype("uint8")
+        Image.fromarray(near).save(tmp_path / "photos" / "once" / f"{number}.png")
+        other = rng.integers(0, 256, first.shape, dtype="uint8")
+        Image.fromarray(other).save(tmp_path / "photos" / "many" / f"{number}.png")
+    code, output, error = command(
+        "probe", "--model", place / "model.keras", "--input-range", 0, 1, "--images", tmp_path / "photos", "--quiet"
+    )
+    assert code == 2 and output == "", error
+    assert "where 'once' is in 1" in error and "24 inputs are of 13 sources, such as once/0.png = " in error
+
+
 @pytest.fixture
 def flat(place, tmp_path):
     """The pictures in one folder without labels, and their table."""

@@ -244,8 +244,7 @@ def test_an_option_of_a_method_reaches_its_checks(command, user, photo):
     assert code == 0, error
     run = pathlib.Path(output.strip().splitlines()[-1]).parent
     options = {
-        path.parent.name: json.loads(path.read_text())["settings"]
-        for path in run.glob("jobs/check/*/*/evidence.json")
+        path.parent.name: json.loads(path.read_text())["settings"] for path in run.glob("jobs/check/*/*/evidence.json")
     }
     assert options["smoothgrad"]["samples"] == 2 and "samples" not in options["gradient"]
     assert command(*words, "--option", "smoothgrad")[0] == 2

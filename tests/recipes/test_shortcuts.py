@@ -3,6 +3,7 @@
 import json
 import pathlib
 import shutil
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -40,7 +41,7 @@ def test_a_folder_has_candidates_a_page_and_a_gate(command, ruler):
     assert "Is the data itself suspicious?" in page and page.count("an extreme by corners") == 6
     assert "top left" in page and "efficientnet-lite0 on" not in page
     code, _, error = command(*words, "--fail-on", "fail")
-    assert code == 1 and "shortcuts: corners (CANDIDATE) fell short" in error
+    assert code == 1 and "0-shortcut_labels: corners fell short" in error
     assert command("shortcuts", ruler, "--view", "resolution", *FAST, "--fail-on", "inconclusive")[0] == 0
 
 
@@ -92,9 +93,50 @@ def test_a_network_is_asked_about_swaps_and_maps(command, tmp_path):
     assert rows["labels", "border"]["finding"] == "CANDIDATE" and rows["swap", "border"]["finding"] == "NOT USED"
     assert rows["swap", "mean_colour"]["finding"] == "USED"
     # In a linear network of two classes, nothing speaks for the class that is not answered.
-    assert rows["maps", "border"]["finding"] == "NOT MEASURED"
+    assert rows["maps", "border"]["finding"] == "GATE FAILED"
     page = pathlib.Path(json.loads(output)["report"]).read_text()
     assert "What does it cost to swap it between classes?" in page and "middle.keras" in page
+
+
+def test_every_answer_is_a_verdict_with_controls_a_table_and_junit(command, ruler):
+    code, output, error = command("shortcuts", ruler, "--view", "corners,compression", *FAST, "--json")
+    folder = pathlib.Path(json.loads(output)["report"]).parent / "jobs" / "verdicts"
+    (family,) = json.loads((folder / "verdicts.json").read_text()).values()
+    assert code == 0 and family["claim"] == "data" and family["check"] == "shortcut_labels", error
+    assert family["blind"] == ["views of noise"] and [control["held"] for control in family["controls"]] == [True]
+    assert {view for _, view in rows_of(output)} == {"corners", "compression"}, "controls are no answers"
+    cases = {case.get("name"): case for case in ElementTree.parse(folder / "junit.xml").iter("testcase")}
+    (failed,) = [name for name, case in cases.items() if case.find("failure") is not None]
+    assert "corners" in failed and (folder / "verdicts.csv").read_text().count("shortcut_labels") >= 3
+
+
+def test_a_view_that_does_not_see_these_files_fails_no_gate(command, tmp_path):
+    """Files without a header have no tables of compression: that is no fault of the data."""
+    folder = save_pictures(tmp_path / "bmp", "none", count=14)
+    for path in list(folder.rglob("*.jpg")):
+        Image.open(path).save(path.with_suffix(".bmp"))
+        path.unlink()
+    code, output, error = command(
+        "shortcuts", folder, "--view", "border,compression", *FAST, "--json", "--fail-on", "fail"
+    )
+    assert code == 0 and rows_of(output)["labels", "compression"]["finding"] in ("NOT APPLICABLE", "SAME EVERYWHERE"), (
+        error
+    )
+
+
+def test_a_later_folder_is_compared_with_an_earlier_one_by_its_verdicts(command, ruler, tmp_path):
+    words = ["shortcuts", ruler, "--view", "corners,resolution", *FAST]
+    first = json.loads(command(*words, "--json")[1])["report"]
+    code, output, error = command(*words, "--baseline", first, "--json", "--fail-on", "worse")
+    rows = {row["method"]: row["change"] for row in json.loads(output)["baseline"]["rows"]}
+    assert code == 0 and rows["corners"] == "same", (rows, error)
+    shutil.copytree(ruler, tmp_path / "other")
+    next((tmp_path / "other").rglob("*.jpg")).unlink()
+    other = ["shortcuts", tmp_path / "other", "--view", "corners,resolution", *FAST]
+    code, _, error = command(*other, "--baseline", first, "--fail-on", "worse")
+    assert code == 1 and "no verdict can be compared with the baseline" in error and "other data" in error
+    code, _, error = command(*words, "--margin", 0.3, "--baseline", first, "--fail-on", "worse")
+    assert code == 1 and "another margin" in error
 
 
 def test_a_view_of_ones_own_and_one_that_fails(command, ruler, tmp_path, monkeypatch):
@@ -107,7 +149,7 @@ def test_a_view_of_ones_own_and_one_that_fails(command, ruler, tmp_path, monkeyp
     assert code == 0 and rows_of(output)["labels", "own_views:bright"]["finding"] == "CANDIDATE"
     code, output, _ = command(*words, "own_views:bright,own_views:broken")
     rows = rows_of(output)
-    assert code == 3 and rows["labels", "own_views:broken"]["outcome"] == "INVALID"
+    assert code == 3 and rows["labels", "own_views:broken"]["finding"] == "FAULT"
     assert rows["labels", "own_views:bright"]["finding"] == "CANDIDATE", "the others are kept"
     recipe = tmp_path / "code.toml"
     recipe.write_text(f'name = "code"\n[images]\nfolder = "{ruler}"\n[shortcuts]\nviews = ["own_views:bright"]\n')
@@ -128,8 +170,8 @@ def test_groups_of_metadata_exchange_their_labels_whole(command, tmp_path):
     listing.write_text("\n".join(lines))
     words = ["shortcuts", listing, "--view", "mean_colour", *FAST, "--json"]
     rows, days = rows_of(command(*words)[1]), rows_of(command(*words, "--metadata", listing, "--group", "day")[1])
-    assert "in 84 groups" in rows["labels", "mean_colour"]["sentence"]
-    assert "in 14 groups" in days["labels", "mean_colour"]["sentence"]
+    assert "84 groups" in rows["labels", "mean_colour"]["sentence"]
+    assert "14 groups" in days["labels", "mean_colour"]["sentence"]
     assert rows["labels", "mean_colour"]["finding"] == "CANDIDATE"
     assert days["labels", "mean_colour"]["finding"] != "CANDIDATE"
 
@@ -168,7 +210,7 @@ def test_a_table_with_text_and_missing_cells(command, tmp_path):
     }
     some = rows_of(command(*words, "--view", "city,row order", "--group", "day")[1])
     assert {view for _, view in some} == {"column city", "row order"}
-    assert "in 12 groups" in some["labels", "column city"]["sentence"]
+    assert "12 groups" in some["labels", "column city"]["sentence"]
 
 
 def test_what_decides_a_job_changes_it_and_nothing_else(ruler, tmp_path):
@@ -180,7 +222,7 @@ def test_what_decides_a_job_changes_it_and_nothing_else(ruler, tmp_path):
         return {job.key: job.identity for job in list_jobs(recipe, Session(Sources.of(recipe), tmp_path))}
 
     before = identities()
-    assert set(before) == {"shortcuts/features", "shortcuts/labels", "shortcuts/examples"}
+    assert set(before) == {"shortcuts/features", "shortcuts/labels", "shortcuts/examples", "verdicts"}
     for setting, unchanged in (
         ("title=Another", set(before)),
         ("shortcuts.margin=0.2", {"shortcuts/features"}),

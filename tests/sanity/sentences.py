@@ -24,7 +24,7 @@ DRAWS = 60
 LEVELS = np.array([-0.5, 0, 0.02, 0.08, 0.2, 0.4, 0.6, 0.75, 0.85, 0.95, 1.0])
 SIZES = {"images": 8, "pairs": 8, "replicates": 4, "networks": 4, "rivals": 4, "draws": 3, "repeats": 6, "ways": 8}
 SIZES |= {"groups": 2, "directions": 16}
-OF_AUDITS = {"rows": 800, "units": 800}
+OF_AUDITS = {"rows": 800, "units": 800, "samples": 800, "groups": 400, "classes": 2}
 # The clauses of a check of an audit.
 WHY = dict.fromkeys(
     (margin.BEYOND, margin.UNCERTAIN, margin.WITHIN, margin.NONE, margin.TOO_FEW),
@@ -322,6 +322,26 @@ def _of_factors(draw):
     return {"affected": np.array([300, 200, 30]), "decisive": decisive, "planted": planted}
 
 
+def _views(draw):
+    """How well labels are told from a view, with planted relations that were noticed or not."""
+    mean, width = draw.rng.choice([0.5, 0.52, 0.58, 0.8]), draw.rng.choice([0.02, 0.1])
+    counts = np.full(9, draw.rng.choice([3, 20]))
+    numbers = {"accuracy": np.array([mean, mean - width, mean + width]), "chance": np.array([0.5])}
+    constant = np.array([draw.rng.random() < 0.1])
+    return {**numbers, "p": np.array([draw.rng.choice([0.005, 0.4])]), "planted": counts, "constant": constant}
+
+
+def _swaps(draw):
+    """What a swap costs on all pictures, and on each of two classes."""
+    mean, width = draw.rng.choice([0.0, 0.06, 0.3], 3), draw.rng.choice([0.01, 0.1])
+    return {"drops": np.stack([mean, mean - width, mean + width], axis=1), "values": np.zeros(40)}
+
+
+def _shares(draw):
+    mean, width = draw.rng.choice([0.0, 0.06, 0.3]), draw.rng.choice([0.01, 0.1])
+    return {"difference": np.array([mean, mean - width, mean + width]), "values": np.zeros(40)}
+
+
 # What a check measures, by its name: a `Draw` -> samples.
 SAMPLES = {
     "atom_effect": _atom_changes,
@@ -375,6 +395,9 @@ SAMPLES = {
     "decodable": _of_margin,
     "proxy_use": _of_proxies,
     "simpler": _leads,
+    "shortcut_labels": _views,
+    "shortcut_swaps": _swaps,
+    "shortcut_maps": _shares,
 }
 PROMISES = ("maps are finite", "the same seed gives the same bytes", "an image's map is the same alone as in a batch")
 
@@ -388,6 +411,10 @@ def _settings(draw):
     broken = list(PROMISES)[: draw.rng.integers(4)]
     settings = {"promised": draw.rng.random() < 0.5, "keep": draw.rng.random() < 0.5, "broken": broken}
     settings |= {"delta": 0.1, "alpha": 0.05, "why": WHY, "needed": 2000, "also": ()}
+    few = ["", "", "", "12 groups are needed that can exchange labels, and there are 3"]
+    settings |= {"margin": 0.05, "bound": 0.55, "too_few": draw.rng.choice(few), "region": "border", "unseen": 2}
+    numbers = dict.fromkeys(("same", "other", "donor", "accuracy", "true", "area", "usable"), 0.9)
+    settings |= {"numbers": numbers, "explained_by": "gradient", "class_names": ["cat", "dog"]}
     return settings | {"class_pairs": list(np.resize(pairs, (draw.images, 2)).tolist()), "untold": ["input_shift"]}
 
 

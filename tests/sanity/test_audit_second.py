@@ -11,13 +11,13 @@ from sanity.audit.copies import SIZES, Tries
 from sanity.audit.frames import read_tables
 from sanity.audit.gates import trained_gates, units_gate
 from sanity.audit.margin import BEYOND, NONE, TOO_FEW, UNCERTAIN, WITHIN, margin_evidence
-from sanity.audit.questions import count_tests, level, settings_at
+from sanity.audit.questions import QUESTIONS, checks_of, count_tests, level, settings_at
 from sanity.audit.reasons import reason_record
 from sanity.audit.rows import AuditSubject, Column, Rows
 from sanity.audit.sheet import Sheet, open_sheet
 from sanity.audit.signature import Signature
 from sanity.audit.slices import predicates
-from sanity.checks import checks, names_of
+from sanity.checks import checks
 from sanity.checks.group_gaps import group_gaps
 from sanity.checks.harm import harm
 from sanity.checks.proxy_use import DEPENDS, UNUSED, proxy_use
@@ -166,7 +166,7 @@ def every_role(seed=0, count=600):
 QUICK = {"simpler": {"budget": 1, "draws": 99}, "reason_codes": {"rows": 40}}
 
 
-@pytest.mark.parametrize("name", names_of("data"))
+@pytest.mark.parametrize("name", [check for question in QUESTIONS for check in checks_of(question)])
 def test_test_rows_that_were_trained_on_make_every_question_invalid(name):
     subject = every_role()
     options = {"tries": 4, **QUICK.get(name, {})}
@@ -197,7 +197,7 @@ def renamed(subject):
     return replace(subject, sheet=sheet, input_places=places, **sets)
 
 
-@pytest.mark.parametrize("name", names_of("data"))
+@pytest.mark.parametrize("name", [check for question in QUESTIONS for check in checks_of(question)])
 def test_other_names_of_columns_change_no_verdict(name):
     subject, options = every_role(1), {"tries": 4, **QUICK.get(name, {})}
     first, other = (judge(checks.get(name)(one, seed=0, **options)) for one in (subject, renamed(subject)))

@@ -249,3 +249,12 @@ def test_a_study_without_gradients_at_a_layer_is_refused(planted):
             planted.network, {}, open_data_of(np.ones([3, 20])), open_data_of(np.ones([3, 20])), {}, ["hiden"]
         )
     assert isinstance(planted, Study)
+
+
+def test_the_command_has_as_many_random_directions_as_the_check():
+    from recipes.sections.concept import Concept
+    from sanity.checks.erasure import DIRECTIONS
+
+    assert Concept.model_fields["directions"].default == DIRECTIONS
+    # One of them may stand above a concept that is used.
+    assert 2 / (1 + DIRECTIONS) <= 0.05 < 3 / (1 + DIRECTIONS)

@@ -6,11 +6,14 @@ import pytest
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.metrics import balanced_accuracy_score
 
+from lab.attribution import explainers
 from lab.data import Data
 from lab.file_headers import read_header
 from lab.network import Network
 from lab.preprocessing import linear_preprocessing
-from sanity.shortcuts import answers, classifier, map_shares, separability, swaps, views
+from sanity.checks import shortcut_labels, shortcut_maps, shortcut_swaps
+from sanity.controls import NOISE, audit
+from sanity.shortcuts import classifier, map_shares, separability, swaps, views
 from sanity.shortcuts.column_views import column_views
 from sanity.shortcuts.copies import join_copies, join_groups, thumbnail
 from sanity.shortcuts.encoding import encode_column, encode_rows
@@ -18,9 +21,26 @@ from sanity.shortcuts.exchange import Exchange, mixed_groups
 from sanity.shortcuts.extremes import extreme_rows, leading_feature
 from sanity.shortcuts.picture import Picture, measure_views, open_pictures
 from sanity.shortcuts.regions import border_mask
+from sanity.shortcuts.subject import ShortcutSubject
 from sanity.statistics import group_interval
 from sanity.subject import subject
+from sanity.verdict import judge
 from tests.shortcut_pictures import SIDE, noise, reader_of, save_pictures, two_cues
+
+DATA = ShortcutSubject("the data", ("a", "b"), np.arange(2))
+
+
+def judge_labels(measured, sizes, **settings):
+    return judge(shortcut_labels.label_evidence(measured, sizes, **settings))[:-1]
+
+
+def judge_swaps(effects, accuracy):
+    return judge(shortcut_swaps.swap_evidence(effects, accuracy, subject=DATA))[:-1]
+
+
+def judge_maps(shares):
+    return judge([shortcut_maps.map_evidence(share, DATA) for share in shares])
+
 
 # Exchanges ----------------------------------------------------------------------------------------------------------------
 
@@ -167,9 +187,9 @@ def test_days_without_a_relation_stay_silent_and_alarm_a_test_of_rows(monkeypatc
 def test_a_relation_within_days_is_found_and_named():
     features, labels, groups = days(0, relation=2.5, count=150)
     measured, sizes, _ = separability.measure(features, labels, groups, seed=0, permutations=199)
-    rows = {row.view: row for row in answers.judge_labels(measured, sizes)}
-    assert rows["view 0"].finding == answers.CANDIDATE and rows["view 0"].outcome == "FAIL"
-    assert {rows[name].finding for name in ("view 1", "view 2")} <= {answers.UNKNOWN, answers.WITHIN}
+    rows = {row.method: row for row in judge_labels(measured, sizes)}
+    assert rows["view 0"].finding == shortcut_labels.CANDIDATE and rows["view 0"].outcome == "FAIL"
+    assert {rows[name].finding for name in ("view 1", "view 2")} <= {shortcut_labels.UNKNOWN, shortcut_labels.WITHIN}
     assert sizes.straddling > 5 and sizes.alarms <= separability.MOST_ALARMS
 
 
@@ -180,7 +200,7 @@ def test_planted_relations_are_noticed_the_more_the_stronger_they_are():
         views_of_noise, np.arange(150) % 2, np.arange(150), seed=0, permutations=199
     )
     counts = [count for _, count in measured[0].planted]
-    assert counts[0] <= 6 and counts[-1] == 20 and answers.smallest_noticed(measured[0].planted) <= 0.6
+    assert counts[0] <= 6 and counts[-1] == 20 and shortcut_labels.smallest_noticed(measured[0].planted) <= 0.6
     again, _, _ = separability.measure(views_of_noise, np.arange(150) % 2, np.arange(150), seed=0, permutations=199)
     assert again[0].planted == measured[0].planted and again[0].p == measured[0].p
 
@@ -200,8 +220,8 @@ def test_copies_with_their_labels_are_one_group_or_they_alarm():
 )
 def test_too_few_groups_are_said_to_be_too_few(labels, words):
     measured, sizes, _ = separability.measure({"v": np.ones((len(labels), 1))}, labels, range(len(labels)), seed=0)
-    (row,) = answers.judge_labels(measured, sizes)
-    assert row.finding == answers.UNKNOWN and row.outcome == "INCONCLUSIVE" and words in row.sentence
+    (row,) = judge_labels(measured, sizes)
+    assert row.finding == shortcut_labels.UNKNOWN and row.outcome == "INCONCLUSIVE" and words in row.sentence
 
 
 def verdict(p, low, high, planted=((0.5, 20),), alarms=0, margin=0.1, **fields):
@@ -209,21 +229,21 @@ def verdict(p, low, high, planted=((0.5, 20),), alarms=0, margin=0.1, **fields):
         "v", separability.Interval((low + high) / 2, low, high), 0.5, p, planted, None, **fields
     )
     sizes = separability.Sizes(100, 100, 100, (("a", 50), ("b", 50)), (), 0, 199, alarms)
-    return answers.judge_labels([view], sizes, margin=margin)[0].finding
+    return judge_labels([view], sizes, margin=margin)[0].finding
 
 
 def test_the_rule_is_the_table():
-    assert verdict(0.01, 0.60, 0.80) == answers.CANDIDATE
-    assert verdict(0.01, 0.51, 0.60) == answers.UNCERTAIN
-    assert verdict(0.01, 0.51, 0.54) == answers.WITHIN
-    assert verdict(0.30, 0.46, 0.54) == answers.WITHIN
-    assert verdict(0.30, 0.46, 0.56) == answers.UNKNOWN
-    assert verdict(0.30, 0.60, 0.80) == answers.UNKNOWN, "an interval alone is no finding"
-    assert verdict(0.30, 0.46, 0.54, planted=((0.9, 17),)) == answers.UNKNOWN, "nothing planted was noticed"
-    assert verdict(0.01, 0.60, 0.80, alarms=5) == answers.BROKEN
-    assert verdict(0.01, 0.60, 0.80, margin=0.3) == answers.UNCERTAIN
-    assert verdict(1.00, 0.50, 0.50, constant=True) == answers.CONSTANT
-    assert verdict(1.00, 0.50, 0.50, fault="no file") == answers.UNMEASURED
+    assert verdict(0.01, 0.60, 0.80) == shortcut_labels.CANDIDATE
+    assert verdict(0.01, 0.51, 0.60) == shortcut_labels.UNCERTAIN
+    assert verdict(0.01, 0.51, 0.54) == shortcut_labels.WITHIN
+    assert verdict(0.30, 0.46, 0.54) == shortcut_labels.WITHIN
+    assert verdict(0.30, 0.46, 0.56) == shortcut_labels.UNKNOWN
+    assert verdict(0.30, 0.60, 0.80) == shortcut_labels.UNKNOWN, "an interval alone is no finding"
+    assert verdict(0.30, 0.46, 0.54, planted=((0.9, 17),)) == shortcut_labels.UNKNOWN, "nothing planted was noticed"
+    assert verdict(0.01, 0.60, 0.80, alarms=5) == "GATE FAILED"
+    assert verdict(0.01, 0.60, 0.80, margin=0.3) == shortcut_labels.UNCERTAIN
+    assert verdict(1.00, 0.50, 0.50, constant=True) == shortcut_labels.CONSTANT
+    assert verdict(1.00, 0.50, 0.50, fault="no file") == "NOT APPLICABLE"
 
 
 # Views --------------------------------------------------------------------------------------------------------------------
@@ -246,7 +266,7 @@ def test_a_planted_shortcut_of_pictures_is_found_by_its_view(kind, tmp_path):
     measured, _ = measure_views(pictures, {name: views.get(name) for name in names})
     features = {name: values for name, (values, _) in measured.items()}
     rows, sizes, _ = separability.measure(features, labels, range(len(labels)), seed=0, permutations=199)
-    candidates = {row.view for row in answers.judge_labels(rows, sizes) if row.finding == answers.CANDIDATE}
+    candidates = {row.method for row in judge_labels(rows, sizes) if row.finding == shortcut_labels.CANDIDATE}
     assert SEES[kind] in candidates if kind != "none" else not candidates, candidates
 
 
@@ -374,9 +394,11 @@ def test_a_swap_tells_what_a_network_uses(cues):
             read_by(mask), pictures, labels, np.arange(80), ["border", "compression"], seed=0
         )
         assert accuracy == 1 and effects[0].swap == swaps.EVERYTHING and effects[0].drop.mean == 1
-        findings[name] = {row.view: row.finding for row in answers.judge_swaps(effects, accuracy)}
-    assert findings["border"]["border"] == answers.USED and findings["middle"]["border"] == answers.NOT_USED
-    assert findings["border"]["compression"] == answers.UNMEASURED, "none of these pictures is a JPEG"
+        findings[name] = {row.method: row.finding for row in judge_swaps(effects, accuracy)}
+    assert (
+        findings["border"]["border"] == shortcut_swaps.USED and findings["middle"]["border"] == shortcut_swaps.NOT_USED
+    )
+    assert findings["border"]["compression"] == "NOT APPLICABLE", "none of these pictures is a JPEG"
 
 
 def test_a_network_that_does_not_know_the_classes_gets_no_verdict(cues):
@@ -384,8 +406,8 @@ def test_a_network_that_does_not_know_the_classes_gets_no_verdict(cues):
     nothing = read_by(np.eye(SIDE, dtype=bool) & False | (np.arange(SIDE) == 0)[:, None] & (np.arange(SIDE) == 0))
     rng = np.random.default_rng(0)
     effects, accuracy = swaps.measure(nothing, pictures, rng.permutation(labels), np.arange(80), ["border"], seed=0)
-    (row,) = answers.judge_swaps(effects, accuracy)
-    assert row.finding == answers.UNMEASURED and row.outcome == "INVALID"
+    (row,) = judge_swaps(effects, accuracy)
+    assert row.finding == "GATE FAILED" and row.outcome == "INVALID"
 
 
 def test_equal_values_are_no_certainty():
@@ -436,61 +458,45 @@ def test_maps_of_the_true_class_in_the_border_are_told_from_others(cues):
         number = objective.numbers(len(inputs))[0][0][0]
         return np.stack([np.where(mask, 0, 1.0 + (np.arange(SIDE) + number) % 2)] * len(inputs)).astype("float32")
 
-    expected = ((knows, answers.IN_REGION), (elsewhere, answers.NOT_IN_REGION), (blind, answers.UNMEASURED))
+    expected = ((knows, shortcut_maps.IN_REGION), (elsewhere, shortcut_maps.NOT_IN_REGION), (blind, "GATE FAILED"))
     for explainer, finding in expected:
         shares = map_shares.measure(explainer, asked, np.arange(80), seed=0)
-        rows = {row.view: row for row in answers.judge_maps(shares, "mine")}
+        rows = {row.method: row for row in judge_maps(shares)}
         assert rows["border"].finding == finding
     assert all(share.usable == 0 for share in shares), "a blind map says nothing"
 
 
-def every_answer():
-    """An answer with every finding, as the sentences of the command and the page are."""
-    from sanity.statistics import Interval
+def test_views_of_noise_are_the_control_of_labels():
+    sizes = separability.Sizes(100, 100, 100, (("a", 50), ("b", 50)), (), 0, 199, 0)
+    for alarms, held in ((separability.MOST_ALARMS, True), (separability.MOST_ALARMS + 1, False)):
+        rows = shortcut_labels.label_evidence([], separability.Sizes(**{**vars(sizes), "alarms": alarms}))
+        (control,) = audit(judge(rows))
+        assert control.control == NOISE and control.held is held
 
-    intervals = {"low": Interval(0.0, -0.02, 0.02), "high": Interval(0.3, 0.2, 0.4), "wide": Interval(0.06, -0.1, 0.2)}
-    planted = ((0.5, 20),)
-    sizes = separability.Sizes(100, 90, 90, (("a", 50), ("b", 40)), (), 0, 199, 0)
-    few, broken = (separability.Sizes(**{**vars(sizes), **change}) for change in ({"units": 3}, {"alarms": 9}))
-    for p, low, high, fields in (
-        (0.01, 0.6, 0.8, {}),
-        (0.01, 0.51, 0.6, {}),
-        (0.3, 0.46, 0.54, {}),
-        (0.3, 0.46, 0.56, {}),
-        (1.0, 0.5, 0.5, {"constant": True}),
-        (1.0, 0.5, 0.5, {"fault": "RuntimeError: no room"}),
-    ):
-        view = separability.Separability(
-            "border", Interval((low + high) / 2, low, high), 0.5, p, planted, None, **fields
-        )
-        yield from answers.judge_labels([view], sizes)
-    view = separability.Separability("border", Interval(0.6, 0.5, 0.7), 0.5, 0.2, ((0.9, 3),), None)
-    yield from (answers.judge_labels([view], size)[0] for size in (sizes, few, broken))
-    known = swaps.SwapEffect(swaps.EVERYTHING, Interval(0.9, 0.8, 1.0), 1, 0, 0.9, np.zeros(40))
-    for interval in intervals.values():
-        effect = swaps.SwapEffect("border", interval, 0.9, 0.8, 0.1, np.zeros(40))
-        unknowing = swaps.SwapEffect(swaps.EVERYTHING, intervals["low"], 0.5, 0.5, 0.5, np.zeros(40))
-        yield from answers.judge_swaps([known, effect], 0.9)
-        yield from answers.judge_swaps([unknowing, effect], 0.5)
-        share = map_shares.MapShare("border", interval, 0.5, 0.4, 0.4, 1.0, np.zeros(40))
-        yield from answers.judge_maps([share], "mine")
-    yield from answers.judge_maps(
-        [map_shares.MapShare("border", intervals["low"], 0.5, 0.4, 0.4, 0.2, np.zeros(40))], "mine"
+
+def test_all_of_a_picture_is_the_control_of_swaps(cues):
+    pictures, labels = cues
+    asked = ShortcutSubject(
+        "net",
+        tuple(map(str, labels)),
+        np.arange(80),
+        network=read_by(border_mask(SIDE, SIDE)),
+        pictures=pictures,
+        classes=labels,
     )
+    (control,) = audit(judge(shortcut_swaps.shortcut_swaps(asked, seed=0, swaps=["corners"])))
+    assert control.control == swaps.EVERYTHING and control.held
 
 
-def test_answers_can_be_read_and_every_finding_is_reached():
-    from tests.readability import grade, longest
-
-    rows = list(every_answer())
-    assert {row.finding for row in rows} == set(answers.FINDINGS)
-    texts = {row.sentence for row in rows} | set(answers.CANNOT.values())
-    for text in texts:
-        assert len(longest(text)) <= 25, longest(text)
-    assert grade("\n".join(sorted(texts))) <= 10
-    assert all(row.as_dict()["outcome"] == row.outcome for row in rows)
-    order = [row.outcome for row in answers.sort_by_evidence(rows)]
-    assert order == sorted(order, key=["FAIL", "INCONCLUSIVE", "INVALID", "PASS"].index)
+def test_blind_explainers_are_the_controls_of_maps(cues):
+    pictures, labels = cues
+    data = Data(*(tuple(part) for part in zip(*((p.name, p.image, str(label)) for p, label in zip(pictures, labels)))))
+    explained = subject(read_by(border_mask(SIDE, SIDE)), data)
+    asked = ShortcutSubject(
+        "net", data.labels, np.arange(80), explained=explained, explainer=explainers.get("gradient"), method="gradient"
+    )
+    verdicts = judge(shortcut_maps.shortcut_maps(asked, seed=0))
+    assert {row.control: row.held for row in audit(verdicts)} == {"edges": True, "noise": True}
 
 
 # After a second reading ---------------------------------------------------------------------------------------------------
@@ -549,10 +555,10 @@ def test_what_one_class_alone_is_told_by_is_used():
     _, border, compression = effects
     of_class = dict(border.classes)
     assert of_class[1].low > 0.5 and of_class[0].mean == 0 and border.drop.mean < 0.3
-    judged = {answer.view: answer for answer in answers.judge_swaps(effects, 1.0)}
-    assert judged["border"].finding == "USED" and "Of classes, 1 loses most" in judged["border"].sentence
+    judged = {answer.method: answer for answer in judge_swaps(effects, 1.0)}
+    assert judged["border"].finding == "USED" and "Of classes, class 1 loses most" in judged["border"].sentence
     # All files are alike, so that their compression asks nothing.
-    assert not compression.changed and judged["compression"].finding == "NOT MEASURED"
+    assert not compression.changed and judged["compression"].finding == "NOT APPLICABLE"
 
 
 def test_a_view_that_returns_no_numbers_costs_itself_alone():
