@@ -4,7 +4,8 @@ weights       what raises the output counts, x+ W+ and x- W-, without the bias (
 sums          of two tensors, as of a residual: each gets its share of the two absolute sums of a sample, so that what has opposite
               signs does not grow (equations 9 and 10).
 products      of two tensors share half and half, which is what equation 10 comes to.
-the rest      softmax, layers of normalization and activations keep the relevance, as in the authors' code.
+the rest      softmax, layers of normalization and activations keep the relevance, as in the authors' code. Where a normalized
+              number is 0, the numbers beside it take its relevance, which is a rule of the lab.
 """
 
 import functools
@@ -22,7 +23,10 @@ _SUMS = {"AddV2", "Add"}
 
 
 class Normalizations:
-    """Interceptor that notes what each layer of normalization gets: `inputs[name of its output]`, a tensor."""
+    """Interceptor that notes what each layer of normalization gets.
+
+    `inputs[name of its output]` is a tensor, and the list of axes over which it is normalized.
+    """
 
     def __init__(self):
         self.inputs = {}
@@ -30,7 +34,7 @@ class Normalizations:
     def __call__(self, layer, call, args, kwargs):
         outputs = call(*args, **kwargs)
         if isinstance(layer, _NORMALIZATIONS):
-            self.inputs[outputs.name] = next(iter((*args, *kwargs.values())))
+            self.inputs[outputs.name] = next(iter((*args, *kwargs.values()))), tf.nest.flatten(layer.axis)
         return outputs
 
 
@@ -71,14 +75,14 @@ def _rule_of(behind, normalized, operation):
 
     Args:
         behind: set of the names of tensors behind attention weights.
-        normalized: dict of the name of a layer's output to its input, of layers of normalization.
+        normalized: as `Normalizations.inputs`.
         operation: `lab.propagation.Operation`.
     """
     names = [tensor.name for tensor in operation.op.outputs]
     if not behind.intersection(names):
         return stop_rule
     if names[0] in normalized:
-        return functools.partial(_keep, normalized[names[0]])
+        return functools.partial(_keep, *normalized[names[0]])
     if operation.type == "Softmax":
         return activation_rule
     if operation.type in _SUMS and operation.is_joint:
@@ -88,9 +92,16 @@ def _rule_of(behind, normalized, operation):
     return plain_rule(operation)
 
 
-def _keep(x, operation, outputs):
-    """All relevance of a layer's output goes to its input."""
-    return {x.name: outputs[0] * operation.op.outputs[0] / stabilize(x)}
+def _keep(x, axes, operation, outputs):
+    """All relevance of a layer's output goes to its input.
+
+    A number near 0 can take none. Its output is made by the numbers that are normalized with it, which take that by their sizes.
+    Where all of them are 0 the output is a bias, and relevance ends there.
+    """
+    relevance, sizes = outputs[0] * operation.op.outputs[0], tf.abs(x)
+    left = tf.reduce_sum(relevance * (1 - x / stabilize(x)), axis=axes, keepdims=True)
+    shares = tf.math.divide_no_nan(sizes, tf.reduce_sum(sizes, axis=axes, keepdims=True))
+    return {x.name: (relevance + left * shares) / stabilize(x)}
 
 
 def _weighted(operation, outputs):

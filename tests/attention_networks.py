@@ -69,7 +69,7 @@ def encoder(first=True):
 def text():
     """An encoder of ids of any number, with padding."""
     ids = keras.Input((None,), dtype="int32")
-    x = block(block(L.Embedding(20, SIZE, mask_zero=True)(ids), "one"), "two")
+    x = block(block(L.Embedding(20, SIZE, mask_zero=True, name="embedding")(ids), "one"), "two")
     return network(filled(keras.Model(ids, head(x, False))))
 
 
@@ -94,7 +94,7 @@ def translator():
     """An encoder of six steps, and a decoder of four ids that reads it."""
     source, target = keras.Input((6, SIZE), name="source"), keras.Input((4,), dtype="int32", name="target")
     memory = block(source, "encoder")
-    x = L.Embedding(20, SIZE)(target)
+    x = L.Embedding(20, SIZE, name="embedding")(target)
     x = block(block(x, "decoder", memory), "decoder2", memory)
     return network(filled(keras.Model({"source": source, "target": target}, head(x, True))))
 

@@ -5,6 +5,9 @@ import numpy as np
 import pytest
 
 import lab
+from lab.attribution.attention_maps import token_relevance
+from lab.environment import tf
+from lab.transformer_rules import trace_relevance
 from tests import attention_networks as nets
 from tests.lab.test_attention import inside
 from tests.networks import distance, filled, network
@@ -157,6 +160,40 @@ def test_rules_are_needed_behind_the_first_attention_alone(before):
     else:
         with pytest.raises(lab.Refused, match="rule for every operation. Received: .* in layer 'lambda"):
             lab.transformer_attribution(net, nets.series(2, 5), lab.logit(0))
+
+
+def sum_of_relevance(attended):
+    """The rule that gives the sum of relevance of each attention's weights: dict of address to [batch]."""
+    relevance = attended.relevance(list(attended.factors.values()))
+    return {address: tf.reduce_sum(part, axis=(1, 2, 3)) for address, part in zip(attended.factors, relevance)}
+
+
+def sums_behind(scale, norm):
+    """Sums of relevance of two attentions, between which tokens are scaled and normalized: dict of address to [batch].
+
+    Everything is so wide that no linear layer gets numbers that all lower its output, whose relevance would end there.
+    """
+    inputs = keras.Input((5, 32))
+    x = keras.layers.MultiHeadAttention(4, 8, name="one")(inputs, inputs)
+    x = norm(name="norm")(keras.layers.Rescaling(scale.tolist(), name="scale")(x))
+    x = keras.layers.MultiHeadAttention(4, 8, name="two")(x, x)
+    net = network(filled(keras.Model(inputs, keras.layers.Dense(3, name="logits")(x[:, 0]))))
+    series = np.random.default_rng(0).normal(size=(3, 5, 32)).astype("float32")
+    return token_relevance(net, series, GOAL, sum_of_relevance, trace=trace_relevance)
+
+
+@pytest.mark.parametrize("norm", [keras.layers.LayerNormalization, keras.layers.RMSNormalization])
+def test_relevance_of_a_norm_is_kept_where_its_inputs_are_zero(norm):
+    sums = sums_behind(np.r_[np.ones(29), 0, 0, 1e-8], norm)
+    # The weights of a product take half, and values, queries and keys pass the other half on.
+    np.testing.assert_allclose(sums["two:weights"], 0.5, atol=1e-4)
+    np.testing.assert_allclose(sums["one:weights"], 0.5, atol=1e-4)
+
+
+def test_relevance_of_a_token_of_zeros_ends_at_its_norm():
+    sums = sums_behind(np.r_[1, 1, 1, 1, 0.0][:, None], keras.layers.LayerNormalization)
+    np.testing.assert_allclose(sums["two:weights"], 0.5, atol=1e-4)
+    assert np.isfinite(sums["one:weights"]).all() and np.abs(sums["one:weights"] - 0.5).max() > 0.01
 
 
 def test_attention_to_another_input_is_refused():
