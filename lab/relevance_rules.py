@@ -18,8 +18,6 @@ extremes      the largest gets all.
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from lab.environment import tf
 from lab.kernels import halves
 from lab.propagation import (
@@ -52,6 +50,8 @@ _KEEP_SIGNS = {"MaxPool", "AvgPool", "Pad", "Reshape", "Identity", "Mean", "Sque
 _NEVER_NEGATIVE = {"Relu", "Relu6", "Sigmoid", "Softmax", "Square", "Abs"}
 # A denominator is kept this far from zero.
 STABLE = 1e-6
+# The smallest number above zero of a precision that does not reach every epsilon.
+_SMALLEST = {tf.float16: 2.0**-24}
 # The least number of a rule, and the one where none is named.
 _VALUES = {"epsilon": (1e-12, STABLE), "gamma": (0, 0.25), "alpha_beta": (1, 2.0)}
 
@@ -91,8 +91,13 @@ def stabilize(values, epsilon=STABLE):
     Returns:
         tensor.
     """
-    epsilon = tf.cast(epsilon, values.dtype)
+    epsilon = _least(epsilon, values)
     return tf.where(values < 0, values - epsilon, values + epsilon)
+
+
+def _least(epsilon, values):
+    """Epsilon in the precision of values; where that has none so small, the smallest above zero, since 0 / 0 is no number."""
+    return tf.cast(max(epsilon, _SMALLEST.get(values.dtype, 0)), values.dtype)
 
 
 # Layers with weights ------------------------------------------------------------------------------------------------------
@@ -100,7 +105,7 @@ def stabilize(values, epsilon=STABLE):
 
 def _epsilon(kernel, rule, outputs):
     size = tf.abs(kernel.with_bias(kernel.z, kernel.bias if rule.bias else None))
-    return kernel.back(kernel.weights, outputs * (size / (size + tf.cast(rule.value, size.dtype))))
+    return kernel.back(kernel.weights, outputs * (size / (size + _least(rule.value, size))))
 
 
 def _is_never_negative(tensor):
@@ -145,7 +150,7 @@ def _back_by_sizes(kernel, shares, sizes, part=1.0):
 
 def _above_zero(kernel, total, bias, times=1):
     """A sum that is never negative, and its bias, some times: moved away from zero by epsilon as often."""
-    least = tf.cast(times * STABLE, total.dtype)
+    least = _least(times * STABLE, total)
     return tf.maximum(total + least if bias is None else kernel.with_bias(total, times * bias + least), least)
 
 
@@ -187,16 +192,17 @@ def _gamma(kernel, rule, outputs):
             None if values is None else values + rule.value * tf.nn.relu(values) for values in (kernel.weights, bias)
         )
         return kernel.back(weights, relevance / _above_zero(kernel, kernel.forward(kernel.x, weights), shift))
-    # What has the sign of z is (z + sign(z) |x W|) / 2, and outweighs the rest.
-    part = rule.value / (2 + rule.value)
+    # What has the sign of z is (z + sign(z) |x W|) / 2, and outweighs the rest. All of it, and so epsilon, is that of the paper
+    # over 1 + gamma / 2.
+    part, times = rule.value / (2 + rule.value), 2 / (2 + rule.value)
     size = kernel.with_bias(_sum_of_sizes(kernel, part), None if bias is None else part * tf.abs(bias))
     z = kernel.with_bias(kernel.z, bias)
     if _outweighs(kernel, rule):
-        shares = relevance / _above_zero(kernel, z + size, None)
+        shares = relevance / _above_zero(kernel, z + size, None, times)
         return _back_by_sizes(kernel, shares, shares, part)
     ones = tf.ones_like(z)
     sign = tf.where(kernel.with_bias(kernel.z, kernel.bias) < 0, -ones, ones)
-    shares = relevance / stabilize(z + sign * size)
+    shares = relevance / stabilize(z + sign * size, times * STABLE)
     return _back_by_sizes(kernel, shares, sign * shares, part)
 
 
@@ -248,7 +254,7 @@ def activation_rule(operation, outputs):
     place = operation.depends.index(True)
     x, y = operation.op.inputs[place], operation.op.outputs[0]
     if operation.type in _RECTIFIERS:
-        return {x.name: outputs[0] * (y / tf.maximum(x, np.finfo(x.dtype.as_numpy_dtype).tiny))}
+        return {x.name: outputs[0] * tf.math.divide_no_nan(y, x)}
     slope = finite(gradient_of(operation.op, [x], [tf.ones_like(y)])[x.name], operation.op)
     known = tf.abs(x) > STABLE
     return {x.name: outputs[0] * tf.where(known, y / tf.where(known, x, tf.ones_like(x)), slope)}

@@ -418,6 +418,46 @@ def test_what_a_relu_cuts_off_is_left_out_and_nothing_changes(rule, fewer, monke
     np.testing.assert_allclose(shorter, longer, rtol=0, atol=2e-6 * np.abs(longer).max())
 
 
+def halved_network(policy, bias=True):
+    """Layers read by a ReLU and layers that are not, whose numbers are of a policy of precision."""
+    keras.utils.set_random_seed(5)
+    source, options = keras.Input((6, 6, 3)), {"bias_initializer": "random_normal"} if bias else {"use_bias": False}
+    values = layers.Conv2D(6, 3, activation="relu", dtype=policy, **options)(source)
+    values = layers.Conv2D(6, 2, activation="tanh", dtype=policy, **options)(values)
+    values = layers.Conv2D(6, 2, activation="relu", dtype=policy, **options)(values)
+    return lab.load(keras.Model(source, layers.Dense(3, dtype="float32")(layers.GlobalAveragePooling2D()(values))))
+
+
+@pytest.mark.parametrize("policy, most", [("mixed_float16", 0.02), ("mixed_bfloat16", 0.2)])
+@pytest.mark.parametrize("name", ["epsilon", "z_plus", "gamma", "epsilon_alpha2_beta1"])
+def test_half_precision_says_what_full_precision_says(name, policy, most):
+    half, full = halved_network(policy), halved_network("float32")
+    inputs = drawn(full)
+    maps, expected = (relevance(network, inputs, FIRST, name) for network in (half, full))
+    assert np.linalg.norm(maps - expected) < most * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize("rule", [("epsilon", 1e-12), ("gamma", 1000.0), ("alpha_beta", 2.0)], ids=str)
+def test_units_of_zero_get_no_relevance_in_half_precision(rule):
+    network = halved_network("mixed_float16", bias=False)
+    maps = relevance(network, np.zeros_like(drawn(network)), FIRST, Composite(Rule(*rule), Rule(*rule)))
+    np.testing.assert_array_equal(maps, 0)
+
+
+@pytest.mark.parametrize("activation", ["relu", "linear"])
+@pytest.mark.parametrize("gamma", [0.25, 10.0])
+def test_gamma_keeps_sums_as_far_from_zero_as_the_other_rules(gamma, activation):
+    source = keras.Input((2,))
+    model = keras.Model(source, layers.Dense(1, use_bias=False)(layers.Dense(1, activation, use_bias=False)(source)))
+    model.set_weights([np.float32([[1.0], [1.0]]), np.float32([[1.0]])])
+    rule, inputs = Rule("gamma", gamma), np.float32([[3e-6, -1e-6]])
+    maps = relevance(lab.load(model), inputs, FIRST, Composite(dense=rule))
+    # The second layer, of one number, and the first, of two of either sign.
+    arriving = 2e-6 * (1 + gamma) * 2e-6 / ((1 + gamma) * 2e-6 + 1e-6)
+    parts = np.array([(1 + gamma) * 3e-6, -1e-6])
+    np.testing.assert_allclose(maps[0], arriving * parts / (parts.sum() + 1e-6), rtol=1e-4)
+
+
 def test_without_biases_epsilon_is_gradient_times_input():
     network = dense_network(bias=False)
     inputs = drawn(network, 4)
