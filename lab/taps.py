@@ -121,6 +121,9 @@ def wrapped_function(module, name, function):
         module: the module, or a class.
         name: str, of its function.
         function: (the function, *args, **kwargs) -> what is returned in its place.
+
+    Returns:
+        context manager.
     """
     with _tracing:
         before, thread = getattr(module, name), threading.get_ident()

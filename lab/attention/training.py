@@ -19,8 +19,8 @@ def replaced_in_graphs(network, intervention):
         network: a `Network`, whose architecture is trained.
         intervention: traceable `(weights [batch, heads, queries, keys]) -> weights`.
 
-    Yields:
-        `TrainedAttention`, which counts.
+    Returns:
+        context manager of a `TrainedAttention`, which counts.
     """
     watcher = TrainedAttention(network, intervention)
     with taps.wrapped_function(tf.__internal__.FuncGraph, "_create_op_internal", watcher.create):

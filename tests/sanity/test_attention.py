@@ -334,8 +334,14 @@ def paired(build, passes=30, count=360, **compiled):
         keras.utils.set_random_seed(seed)
         model = build()
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        model.compile(keras.optimizers.Adam(3e-2), loss, **compiled)
-        model.fit(inputs, labels, batch_size=32, epochs=passes, verbose=0)
+        model.compile(keras.optimizers.Adam(3e-2), loss, jit_compile=False, **compiled)
+        order = np.concatenate(
+            [np.random.default_rng(seed + turn).permutation(len(labels)) for turn in range(passes)] or [[]]
+        )
+        order = order.astype(int)
+        if len(order):
+            # One long pass, because every pass of Keras takes a while to begin.
+            model.fit(inputs[order], labels[order], batch_size=32, shuffle=False, verbose=0)
         return model
 
     subject = finetuned(build, count=count)
