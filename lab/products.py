@@ -26,7 +26,7 @@ _PASSING = {
     "Mul",
     "RealDiv",
 }
-_PRODUCTS = {"Einsum", "BatchMatMulV2", "BatchMatMulV3", "Mul"}
+PRODUCTS = {"Einsum", "BatchMatMulV2", "BatchMatMulV3", "Mul"}
 # Added to the square of a length.
 TINY = 1e-12
 # A walk back from a factor to its softmax takes few steps.
@@ -131,7 +131,7 @@ class Watcher:
         graph, create = self.reader.graph, self.reader.graph._create_op_internal
 
         def watched(kind, inputs, *args, **kwargs):
-            layouts = self._layouts(kind, inputs, kwargs.get("attrs")) if kind in _PRODUCTS else None
+            layouts = self._layouts(kind, inputs, kwargs.get("attrs")) if kind in PRODUCTS else None
             inputs, key = self._pass_through(inputs, layouts) if layouts else (inputs, None)
             operation = create(kind, inputs, *args, **kwargs)
             if key:

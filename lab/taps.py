@@ -95,7 +95,7 @@ def stateless(layers):
 def unrolled(layers):
     """While open, recurrent layers write their steps out one by one, where the number of steps is known."""
     recurrent = [layer for layer in layers if isinstance(layer, keras.layers.RNN) and not layer.unroll]
-    with _wrapped(keras.src.backend, "rnn", _recur_forwards):
+    with wrapped_function(keras.src.backend, "rnn", _recur_forwards):
         for layer in recurrent:
             layer.__dict__["unroll"] = True
         try:
@@ -114,8 +114,17 @@ def _recur_forwards(recur, step, inputs, states, go_backwards=False, mask=None, 
 
 
 @contextlib.contextmanager
-def _wrapped(module, name, function):
-    """While open, a function of a module is called through another, which gets it first, by this thread alone."""
+def wrapped_function(module, name, function):
+    """While open, a function of a module is called through another, which gets it first, by this thread alone.
+
+    Args:
+        module: the module, or a class.
+        name: str, of its function.
+        function: (the function, *args, **kwargs) -> what is returned in its place.
+
+    Returns:
+        context manager.
+    """
     with _tracing:
         before, thread = getattr(module, name), threading.get_ident()
 
@@ -136,7 +145,7 @@ def plain_convolutions():
 
     Otherwise Keras compiles such a convolution to a graph of its own, since TensorFlow has none on CPUs.
     """
-    with _wrapped(keras.src.backend.nn, "conv", _convolve_groups):
+    with wrapped_function(keras.src.backend.nn, "conv", _convolve_groups):
         yield
 
 

@@ -33,6 +33,7 @@ from recipes.planted import PlantedFolder
 from recipes.store import digest
 from sanity.checks import checks, prepare_shared
 from sanity.finetuning import FinetunedNetworks, Labelled, about_finetuned, hold_out
+from sanity.pairs import UserPairs
 from sanity.planting import (
     Planting,
     plant,
@@ -389,9 +390,19 @@ class Session:
         training, compares = self.sources.training, checks.tag(checks.get(check), "compares_networks", False)
         if training is None or (training.finetune and not compares):
             return self.subject(question)
+        if training.function and checks.tag(checks.get(check), "trains_pairs", False):
+            return replace(self.checked_subject(question), networks=self._user_pairs)
         build = self._finetuned_subject if training.finetune else self.subject
         key = ("checked", str(sorted((question or {}).items(), key=str)))
         return self.build_once(key, lambda: with_networks(build(question), self.user_networks, training.counts))
+
+    @functools.cached_property
+    def _user_pairs(self):
+        """What trains networks in pairs by the user's function, on a part of the samples: `UserPairs`."""
+        function, key = external_method(self.sources.training.function), self.hash_of("training")
+        parts = [self._labelled(places.tolist()) for places in self._split]
+        options = {"seed": self.sources.seed, "key": key, "cache": self.cache.get, "output": self.sources.output}
+        return UserPairs(self.network, function, *parts, **options)
 
     def _finetuned_subject(self, question):
         """The subject of the first network that was trained from a layer on."""

@@ -171,6 +171,20 @@ def _refuse_network(network):
         )
 
 
+def chance_of(held_out, classes):
+    """How often a guess is right on samples held out: float. Where one class is common, always to say it is right as often.
+
+    Args:
+        held_out: `Labelled`.
+        classes: int, how many classes there are.
+
+    Returns:
+        float.
+    """
+    commonest = np.bincount(held_out.labels).max() / len(held_out.labels)
+    return max(1 / classes, float(commonest))
+
+
 def about_finetuned(subject, networks):
     """A subject that is asked about networks that were trained from a layer on.
 
@@ -181,9 +195,7 @@ def about_finetuned(subject, networks):
     Returns:
         `Subject` whose verdicts speak of training from the layer on.
     """
-    # Where one class is common, always to say it is right as often.
-    commonest = np.bincount(networks.held_out.labels).max() / len(networks.held_out.labels)
-    chance = max(1 / networks.classes, float(commonest))
+    chance = chance_of(networks.held_out, networks.classes)
     return replace(subject, correct=networks.correct(0), chance=chance, part=networks.part, networks=networks)
 
 

@@ -41,6 +41,9 @@ def command(kind, as_json, **model):
 
     KIND is models, layers, attention, methods, checks, features, worlds, cues, metrics, recipes, objectives, views, swaps,
     textures, learners, parameterizations, transforms or regularizers.
+
+    Attention is a softmax that is multiplied with values. Not listed are heads that are mixed behind the softmax, weights with
+    something added there, and windows of an image.
     """
     from recipes import catalogue
 
@@ -49,4 +52,12 @@ def command(kind, as_json, **model):
     if as_json:
         print_json({"error": None, kind: rows})
     else:
-        click.echo(catalogue.as_text(rows) or f"The model has no {kind}.")
+        click.echo(catalogue.as_text(rows) or _no_rows(kind))
+
+
+def _no_rows(kind):
+    """What is said of a model that nothing of a kind was found in: str."""
+    words = f"The model has no {kind}"
+    if kind != "attention":
+        return f"{words}."
+    return f"{words} that is a softmax multiplied with values. Heads mixed behind the softmax, and weights with something added there, are not listed."

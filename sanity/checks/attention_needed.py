@@ -15,8 +15,9 @@ from lab.environment import tf
 from lab.taps import upstream_names
 from sanity.checks import checks
 from sanity.evidence import Gate
-from sanity.finetuning import FinetunedNetworks
+from sanity.finetuning import FinetunedNetworks, chance_of
 from sanity.heads import ATTENTION, attention_gate, head_evidence
+from sanity.pairs import NotUniform, UserPairs
 from sanity.ruling import About, Margins, Ruling, rules
 from sanity.seeds import derive_seed
 from sanity.statistics import FEWEST, Interval, t_interval, wilson_interval
@@ -75,7 +76,7 @@ def _uniform(weights):
     return uniform(weights, None)
 
 
-@checks.register(claim="attention", compares_networks=True)
+@checks.register(claim="attention", compares_networks=True, trains_pairs=True)
 def attention_needed(subject, *, seed, repeats=REPEATS):
     """Does a network that is trained with uniform attention answer as well as one with attention of its own?
 
@@ -83,19 +84,24 @@ def attention_needed(subject, *, seed, repeats=REPEATS):
     pairs. Of a user's data the samples are the same for all, so that the sources held out have a part in the interval.
 
     Args:
-        subject: the `Subject` of a world whose networks are trained, or of `sanity.finetuning.FinetunedNetworks`.
-        seed: int, of data and networks; of fine-tuned networks theirs counts.
+        subject: the `Subject` of a world whose networks are trained, of `sanity.finetuning.FinetunedNetworks`, or of
+            `sanity.pairs.UserPairs`, which a user's function trains.
+        seed: int, of data and networks; on a user's data that of the networks counts.
         repeats: int, pairs of networks.
 
     Returns:
-        list of one `Evidence` with samples attention and uniform, the accuracies on held-out samples, float64 [repeats]; of
-            fine-tuned networks also how often one of a pair alone is right on each source held out, float64 [sources].
+        list of one `Evidence` with samples attention and uniform, the accuracies on held-out samples, float64 [repeats]; on a
+            user's data also how often one of a pair alone is right on each source held out, float64 [sources].
     """
     gates = [attention_gate(subject.network), _training_gate(subject)]
     if any(gate.status != "passed" for gate in gates):
         return [head_evidence("attention_needed", ATTENTION, subject, {}, gates)]
-    measure = _of_finetuned if isinstance(subject.networks, FinetunedNetworks) else _of_world
-    samples, competence = measure(subject, seed, repeats)
+    measure = next((way for kind, way in MEASURES if isinstance(subject.networks, kind)), _of_world)
+    try:
+        samples, competence = measure(subject, seed, repeats)
+    except NotUniform as error:
+        gates.append(Gate("attention made uniform", "not applicable", str(error)))
+        return [head_evidence("attention_needed", ATTENTION, subject, {}, gates)]
     sizes, settings = {"repeats": repeats}, {"seed": seed, "repeats": repeats}
     settings |= {"scope": subject.part.scope} if subject.part else {}
     sizes |= {"held out": len(samples[ALONE["attention"]])} if ALONE["attention"] in samples else {}
@@ -110,9 +116,11 @@ def _training_gate(subject):
         count = len(_trained_attention(networks))
         words = f"{count} layers of attention behind {networks.part.layer or 'the inputs'}; needed: 1, name an earlier layer"
         return Gate("attention that is trained", "passed" if count else "not applicable", words)
-    words = getattr(world, "name", "none: train on your labels with --finetune all, or name a --world")
+    if isinstance(networks, UserPairs):
+        return Gate("networks to train", "passed", "a function of the user")
+    words = getattr(world, "name", "none: train on your labels with --train or --finetune all, or name a --world")
     if world is None and subject.replicates:
-        words = "no function or file trains networks with uniform attention: give --finetune all in its place"
+        words = "no file trains networks with uniform attention: give --train or --finetune all in its place"
     return Gate("networks to train", "passed" if world and world.training else "not applicable", words)
 
 
@@ -143,17 +151,39 @@ def _accuracy(trainer, state, samples):
 
 
 def _of_finetuned(subject, _, repeats):
-    """Accuracies of pairs that are trained on a user's labels, who alone is right, and the gate of their competence."""
+    """Accuracies of pairs that are trained on a user's labels from a layer on, who alone is right, and their gate."""
     networks = subject.networks
     layer, replaced = networks.part.layer, dict.fromkeys(_trained_attention(networks), _uniform)
     parts = {"attention": None, "uniform": UpperPart(networks.network, layer, replaced)}
     right = {name: np.stack([networks.correct(turn, part) for turn in range(repeats)]) for name, part in parts.items()}
-    samples = {name: values.mean(axis=1) for name, values in right.items()}
-    sources = networks.held_out.sources
+    return _of_right(right, networks.held_out, subject.chance)
+
+
+def _of_function(subject, _, repeats):
+    """Accuracies of pairs that a user's function trains, who alone is right, and their gate."""
+    pairs = subject.networks
+    right = {
+        name: np.stack([pairs.correct(turn, name) for turn in range(repeats)]) for name in ("uniform", "attention")
+    }
+    return _of_right(right, pairs.held_out, chance_of(pairs.held_out, subject.classes))
+
+
+MEASURES = ((FinetunedNetworks, _of_finetuned), (UserPairs, _of_function))
+
+
+def _of_right(right, held_out, chance):
+    """Accuracies of pairs on a user's labels, how often one alone is right on each source, and the gate of their competence.
+
+    Args:
+        right: dict of "attention" and "uniform" to bool [pairs, samples held out].
+        held_out: `sanity.finetuning.Labelled`.
+        chance: float, accuracy of guessing.
+    """
+    samples = {name: right[name].mean(axis=1) for name in ("attention", "uniform")}
     for name, other in (("attention", "uniform"), ("uniform", "attention")):
         alone = (right[name] & ~right[other]).mean(axis=0)
-        samples[ALONE[name]] = np.bincount(sources, alone) / np.bincount(sources)
-    return samples, _competence(samples["attention"], subject.chance, len(samples[ALONE["attention"]]))
+        samples[ALONE[name]] = np.bincount(held_out.sources, alone) / np.bincount(held_out.sources)
+    return samples, _competence(samples["attention"], chance, len(samples[ALONE["attention"]]))
 
 
 def _trained_attention(networks):
@@ -204,7 +234,7 @@ def _competence(accuracies, chance, count):
 def judge_attention_needed(family, margins, seed):
     """Student's t over pairs of networks, against a margin of accuracy.
 
-    Of fine-tuned networks the interval is as much wider as the sources held out leave open (Agresti, Min 2005,
+    On a user's data the interval is as much wider as the sources held out leave open (Agresti, Min 2005,
     https://doi.org/10.1002/sim.1781).
 
     Args:

@@ -20,6 +20,7 @@ from sanity.evidence import Evidence
 from sanity.examination import judge_with_controls
 from sanity.finetuning import FinetunedNetworks, Labelled, about_finetuned, hold_out
 from sanity.head_weights import heads_of
+from sanity.pairs import UserPairs
 from sanity.randomization import randomize
 from sanity.removal import fills
 from sanity.ruling import Margins
@@ -319,11 +320,63 @@ def test_networks_without_attention_to_train_are_told_what_to_type(monkeypatch):
     trained = replace(plain, replicates=({}, {}))
     for subject, words in (
         (behind, "0 layers of attention behind mean"),
-        (plain, "none: train on your labels with --finetune all"),
-        (trained, "no function or file trains networks with uniform attention"),
+        (plain, "none: train on your labels with --train or --finetune all"),
+        (trained, "no file trains networks with uniform attention"),
     ):
         (evidence,) = needed.attention_needed(subject, seed=0)
         assert evidence.failed[0].status == "not applicable" and words in evidence.failed[0].words
+
+
+def paired(build, passes=30, count=360, **compiled):
+    """A subject whose networks a user's function trains in pairs, by `fit` from the seed."""
+
+    def train(inputs, labels, *, seed):
+        keras.utils.set_random_seed(seed)
+        model = build()
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(keras.optimizers.Adam(3e-2), loss, jit_compile=False, **compiled)
+        order = np.concatenate(
+            [np.random.default_rng(seed + turn).permutation(len(labels)) for turn in range(passes)] or [[]]
+        )
+        order = order.astype(int)
+        if len(order):
+            # One long pass, because every pass of Keras takes a while to begin.
+            model.fit(inputs[order], labels[order], batch_size=32, shuffle=False, verbose=0)
+        return model
+
+    subject = finetuned(build, count=count)
+    held_out, trained = subject.networks.held_out, subject.networks.trained
+    pairs = UserPairs(lab.load(build()), train, trained, held_out, seed=0, key="flags")
+    return replace(subject, networks=pairs, part=None, chance=None)
+
+
+@pytest.mark.parametrize("build, finding", [(attentive_network, "NEEDED"), (pooling_network, "NOT NEEDED")])
+def test_attention_is_needed_on_labels_that_a_function_trains_on(build, finding):
+    (evidence,) = needed.attention_needed(paired(build), seed=0)
+    verdict = judge([evidence])[0]
+    assert verdict.finding == finding, (verdict.sentence, evidence.samples)
+    assert evidence.sizes["held out"] == 60 and evidence.sizes["repeats"] == 6
+
+
+def test_a_function_trains_a_pair_from_the_same_weights_and_no_queries_and_keys_of_one():
+    pairs = {passes: paired(attentive_network, passes, count=60).networks for passes in (0, 1)}
+    begun, plain = (pairs[passes]._networks["attention"].train("replicate", 1) for passes in (0, 1))
+    uniform = pairs[1]._networks["uniform"].train("replicate", 1)
+    moved = {
+        name: (not np.allclose(plain[name], value), not np.allclose(uniform[name], value))
+        for name, value in begun.items()
+        if name.endswith("kernel")
+    }
+    assert len(moved) == 5
+    for name, both in moved.items():
+        assert both == ((True, False) if "query" in name or "key" in name else (True, True)), name
+
+
+def test_a_function_without_graphs_is_told_what_to_type():
+    (evidence,) = needed.attention_needed(paired(attentive_network, 1, count=60, run_eagerly=True), seed=0)
+    (gate,) = evidence.failed
+    assert gate.status == "not applicable" and "uniform in 0 of 1 layers" in gate.words
+    assert "give --finetune all in its place" in gate.words
 
 
 def test_few_sources_held_out_decide_nothing():
