@@ -439,6 +439,8 @@ def data_words(manifest):
         return str(recipe["data"]["source"])
     if recipe.get("audit"):
         return str(recipe["audit"]["test"] or recipe["audit"]["dataset"])
+    if (recipe.get("shortcuts") or {}).get("table"):
+        return str(recipe["shortcuts"]["table"])
     images = recipe["images"]
     files = images["files"]
     place = images["folder"] or (files and f"{files[0]}{' and others' if files[1:] else ''}") or "packaged photographs"
@@ -473,10 +475,17 @@ def _network_words(before, after):
     sources = [model_words(manifest["recipe"]) for manifest in (before, after)]
     hashes = [manifest["hashes"].get("model") for manifest in (before, after)]
     if None in hashes:
-        return "Networks are those of a world."
+        return _without_network_words([manifest["recipe"] for manifest in (before, after)])
     if hashes[0] == hashes[1]:
         return f"The network is the same: {sources[1]}."
     return f"The network is another one: {sources[0]} -> {sources[1]}."
+
+
+def _without_network_words(recipes):
+    """What there is in the place of a network of one or both runs: a sentence."""
+    if all(any(recipe.get(name) for name in ("world", "planted", "training")) for recipe in recipes):
+        return "Networks are those of a world."
+    return "No network was asked in one of the runs, or in both."
 
 
 # Lines --------------------------------------------------------------------------------------------------------------------

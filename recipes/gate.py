@@ -73,7 +73,8 @@ def _is_judged(verdict):
 def _unjudged_methods(families):
     """Methods, controls apart, without any verdict: no check applied, or the method refused. They may not pass a gate.
 
-    What is asked of data is one method: its questions speak of different things, and some do not apply.
+    What an audit asks of data is one method: its questions speak of different things, and some do not apply. Of shortcuts each
+    question is one, since a network that was named and not asked would pass beside a view that was judged.
     """
     findings = [
         (_asked_in(name, family) or verdict["method"], verdict["finding"])
@@ -89,7 +90,7 @@ def _asked_in(name, family):
     """What asked a question of data, in words: str, "" for other claims."""
     if family.get("claim") != "data":
         return ""
-    return "the shortcuts" if HOMES.get(name.partition("-")[2]) == "shortcuts" else "the audit"
+    return name if HOMES.get(name.partition("-")[2]) == "shortcuts" else "the audit"
 
 
 def refuse_idle_gate(recipe, fail_on):

@@ -206,7 +206,8 @@ def measure_pictures(job, _, session):
     features = {name: value for name, value in measured.items() if name not in faults}
     raised = [name for name, value in measured.items() if name in faults and value[1]]
     files = _feature_files(features, faults, groups, {**about, "kind": "pictures", "raised": raised})
-    return Outcome(files, next(iter(faults.values())) if traces else None, traces[0] if traces else None)
+    # A view that refuses is no fault, and its words are not those of one that is.
+    return Outcome(files, faults[raised[0]] if raised else None, traces[0] if traces else None)
 
 
 def _describe_copies(groups, labels, names):

@@ -141,7 +141,11 @@ OPEN = {
     ("labels", "GATE FAILED"): "Views of noise told labels too, so that nothing is said of {}.",
     ("swap", "UNDECIDED"): "It is open whether the network follows {}.",
     ("swap", "NOT APPLICABLE"): "These are the same in pictures of all classes: {}.",
+    ("swap", "FAULT"): "The swaps raised an error, so that it is open what the network uses.",
     ("swap", "GATE FAILED"): "The network does not tell these classes apart, so that nothing is said of {}.",
+    ("maps", "FAULT"): "The maps raised an error, so that it is open where they lie.",
+    ("maps", "NOT APPLICABLE"): "The method does not explain this network, so that it is open where its maps lie.",
+    ("maps", "GATE FAILED"): "Maps of two classes do not differ, so that nothing is said of {}.",
 }
 
 

@@ -9,7 +9,7 @@ from lab.file_headers import Header, read_header
 from lab.refusal import Refused, describe
 from lab.remote import as_path
 from sanity.shortcuts.copies import thumbnail
-from sanity.shortcuts.encoding import encode_rows
+from sanity.shortcuts.encoding import encode_rows, is_missing
 
 
 @dataclass(frozen=True)
@@ -80,10 +80,25 @@ def measure_views(pictures, functions):
 def _encode(rows):
     """The features of a view as numbers, or why there are none, as of a view that fails."""
     try:
-        return encode_rows(rows)
+        return _without_values(rows) or encode_rows(rows)
     except Exception as error:
         # What a view of a user returned may be anything.
         return describe(error), traceback.format_exc()
+
+
+def _without_values(rows):
+    """Why a view without a value of any picture tells nothing, as of a view that refuses or fails; None where there is a value.
+
+    Nothing at all may be what the pictures hold. Numbers that are not finite are a fault of the view.
+    """
+    cells = [cell for row in rows for cell in row.values()]
+    if not all(map(is_missing, cells)):
+        return None
+    numbers = ", ".join(sorted({repr(cell) for cell in cells if isinstance(cell, float)}))
+    words = (
+        f"A view gives a text or a finite number of some picture. Received: {numbers or 'nothing'} of every picture."
+    )
+    return words, words if numbers else None
 
 
 def _as_cell(name, value):

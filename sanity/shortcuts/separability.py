@@ -96,7 +96,8 @@ def measure(views, labels, groups, *, seed, permutations=999):
     """
     rows, codes, names, sizes = _select(labels, groups, permutations)
     if not sizes.is_enough:
-        return [_unmeasured(name, "") for name in views], sizes, rows
+        faults = {name: values if isinstance(values, str) else "" for name, values in views.items()}
+        return [_unmeasured(name, fault) for name, fault in faults.items()], sizes, rows
     exchange = Exchange(codes, np.unique([str(groups[row]) for row in rows], return_inverse=True)[1])
     rng = np.random.default_rng(derive_seed(seed, "exchange", 0))
     folds = draw_folds(exchange.groups, rng)

@@ -157,6 +157,52 @@ def test_a_view_of_ones_own_and_one_that_fails(command, ruler, tmp_path, monkeyp
     assert code == 2 and "--allow-code" in error and "own_views:bright" in error
 
 
+def test_a_view_without_a_value_is_not_green(command, ruler, tmp_path, monkeypatch):
+    """Nan of every picture was the same everywhere, and passed. Where a view refuses too, the fault is told in its own words."""
+    (tmp_path / "empty_views.py").write_text(
+        "from lab.refusal import Refused\n\ndef nan(picture):\n    return float('nan')\n\ndef nothing(picture):\n    return {}\n\n"
+        "def refuses(picture):\n    raise Refused('no such tags')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    words = ["shortcuts", ruler, *FAST, "--fail-on", "fail", "--json", "--view"]
+    code, output, error = command(*words, "resolution,empty_views:refuses,empty_views:nan")
+    assert code == 3 and "finite number" in error + output and "no such tags" not in json.loads(output)["error"]
+    code, output, _ = command(*words, "resolution,empty_views:nothing")
+    assert code == 0 and rows_of(output)["labels", "empty_views:nothing"]["finding"] == "NOT APPLICABLE"
+    assert command(*words, "empty_views:nothing")[0] == 1
+
+
+def test_a_fault_shows_beside_too_few_groups(command, tmp_path, monkeypatch):
+    (tmp_path / "fault_views.py").write_text("def broken(picture):\n    raise RuntimeError('no room')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    folder = save_pictures(tmp_path / "few", "none", count=14)
+    paths = sorted(folder.rglob("*.jpg"))
+    lines = [
+        "path,label,day",
+        *(f"{path},{path.parent.name},{path.parent.name}{k % 3}" for k, path in enumerate(paths)),
+    ]
+    (tmp_path / "few.csv").write_text("\n".join(lines))
+    words = ["shortcuts", tmp_path / "few.csv", "--metadata", tmp_path / "few.csv", "--group", "day", *FAST, "--json"]
+    rows = rows_of(command(*words, "--view", "border,fault_views:broken")[1])
+    assert rows["labels", "border"]["finding"] == "NOT ENOUGH DATA"
+    assert rows["labels", "fault_views:broken"]["finding"] == "FAULT"
+
+
+def test_a_question_that_did_not_apply_to_the_network_is_not_green(command, tmp_path):
+    """A judged view let a network pass that was named, and of which nothing was learned."""
+    rng, border = np.random.default_rng(0), border_mask(SIDE, SIDE)
+    for place in range(40):
+        path = tmp_path / "pictures" / ("cat", "dog")[place % 2] / f"{place}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(two_cues(rng, place % 2, ~border)).save(path)
+    reader_of(~border).save(tmp_path / "middle.keras")
+    (tmp_path / "names.txt").write_text("cat\ndog\n")
+    words = ["shortcuts", tmp_path / "pictures", "--input-range", -1, 1, "--classes", tmp_path / "names.txt"]
+    words += ["--model", tmp_path / "middle.keras", "--view", "resolution", "--swap", "compression", *FAST]
+    code, output, error = command(*words, "--method", "attention_rollout", "--fail-on", "fail")
+    assert code == 1 and "0-shortcut_maps, 0-shortcut_swaps: no check applied" in error, (output, error)
+
+
 def test_groups_of_metadata_exchange_their_labels_whole(command, tmp_path):
     """Every day has one class and one brightness: rows alarm, days do not."""
     rng = np.random.default_rng(3)
@@ -211,6 +257,19 @@ def test_a_table_with_text_and_missing_cells(command, tmp_path):
     some = rows_of(command(*words, "--view", "city,row order", "--group", "day")[1])
     assert {view for _, view in some} == {"column city", "row order"}
     assert "12 groups" in some["labels", "column city"]["sentence"]
+
+
+def test_a_table_is_named_where_it_is_compared(command, tmp_path):
+    rng = np.random.default_rng(0)
+    lines = [f"{rng.normal():.3f},{'yes' if k % 2 else 'no'}" for k in range(60)]
+    for name, rows in (("first", lines), ("second", lines[:50])):
+        (tmp_path / f"{name}.csv").write_text("\n".join(["size,target", *rows]))
+    words = ["--target", "target", *FAST, "--json"]
+    first = json.loads(command("shortcuts", "--table", tmp_path / "first.csv", *words)[1])["report"]
+    output = command("shortcuts", "--table", tmp_path / "second.csv", *words, "--baseline", first)[1]
+    comparison = json.loads(output)["baseline"]
+    assert "first.csv" in comparison["data"][0] and "second.csv" in comparison["data"][0], comparison["data"]
+    assert comparison["network"] == "No network was asked in one of the runs, or in both."
 
 
 def test_what_decides_a_job_changes_it_and_nothing_else(ruler, tmp_path):
