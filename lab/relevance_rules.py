@@ -51,7 +51,7 @@ _NEVER_NEGATIVE = {"Relu", "Relu6", "Sigmoid", "Softmax", "Square", "Abs"}
 # A denominator is kept this far from zero.
 STABLE = 1e-6
 # The smallest number above zero of a precision that does not reach every epsilon.
-_SMALLEST = {tf.float16: 2.0**-24}
+_SMALLEST = {"float16": 2.0**-24}
 # The least number of a rule, and the one where none is named.
 _VALUES = {"epsilon": (1e-12, STABLE), "gamma": (0, 0.25), "alpha_beta": (1, 2.0)}
 
@@ -97,7 +97,7 @@ def stabilize(values, epsilon=STABLE):
 
 def _least(epsilon, values):
     """Epsilon in the precision of values; where that has none so small, the smallest above zero, since 0 / 0 is no number."""
-    return tf.cast(max(epsilon, _SMALLEST.get(values.dtype, 0)), values.dtype)
+    return tf.cast(max(epsilon, _SMALLEST.get(values.dtype.name, 0)), values.dtype)
 
 
 # Layers with weights ------------------------------------------------------------------------------------------------------
