@@ -86,7 +86,10 @@ def labelled(tmp_path_factory):
     np.savez(folder / "ids.npz", inputs=rows, labels=labels, author=authors)
     (folder / "ids_training.py").write_text(
         "import keras\n\ndef train(inputs, labels, *, seed):\n    keras.utils.set_random_seed(seed)\n"
-        f"    return keras.models.clone_model(keras.models.load_model({str(folder / 'ids.keras')!r}))\n"
+        f"    return keras.models.clone_model(keras.models.load_model({str(folder / 'ids.keras')!r}))\n\n\n"
+        "def fit(inputs, labels, *, seed):\n    model = train(inputs, labels, seed=seed)\n"
+        "    model.compile('adam', 'sparse_categorical_crossentropy')\n    model.fit(inputs, labels, verbose=0)\n"
+        "    return model\n"
     )
     return folder
 
@@ -106,3 +109,7 @@ def test_networks_are_trained_with_uniform_attention_on_labels(command, labelled
     assert code == 0, error
     (row,) = json.loads(output)["verdicts"]
     assert row["finding"] == "NOT APPLICABLE" and "give --finetune all in its place" in row["sentence"]
+    code, output, error = command(*words, "--train", "ids_training:fit", "--replicates", 2)
+    assert code == 0, error
+    (row,) = json.loads(output)["verdicts"]
+    assert row["finding"] != "NOT APPLICABLE" and row["sizes"] == {**row["sizes"], "repeats": 6, "held out": 10}
