@@ -176,12 +176,15 @@ def _alpha_beta(kernel, rule, outputs):
 
 def _raise(kernel, rule, relevance, bias, raised=None):
     """Multipliers of what raises z, of alpha times the relevance over their sum, which may be known."""
-    (above, below), relevance = halves(kernel.weights), rule.value * relevance
+    above, below = halves(kernel.weights)
     if not (_is_signed(kernel) and _outweighs(kernel, rule)):
         raised = _sum_by_sign(kernel, above, below) if raised is None else raised
-        return _back_by_sign(kernel, relevance / _above_zero(kernel, raised, bias), above, below)
-    twice = kernel.z + _sum_of_sizes(kernel) if raised is None else 2 * raised
-    shares = relevance / _above_zero(kernel, twice, bias, times=2)
+        return _back_by_sign(kernel, rule.value * relevance / _above_zero(kernel, raised, bias), above, below)
+    if raised is None:
+        twice = kernel.z + _sum_of_sizes(kernel)
+        shares = rule.value * relevance / _above_zero(kernel, twice, bias, times=2)
+    else:
+        shares = rule.value / 2 * relevance / _above_zero(kernel, raised, bias)
     return _back_by_sizes(kernel, shares, shares)
 
 
