@@ -18,7 +18,7 @@ from sanity.evidence import Gate
 from sanity.finetuning import FinetunedNetworks, chance_of
 from sanity.heads import ATTENTION, attention_gate, head_evidence
 from sanity.pairs import NotUniform, UserPairs
-from sanity.ruling import About, Margins, Ruling, rules
+from sanity.ruling import TRAINED_ALIKE, About, Margins, Ruling, rules
 from sanity.seeds import derive_seed
 from sanity.statistics import FEWEST, Interval, t_interval, wilson_interval
 from sanity.worlds.trainable import UpperPart, WholeNetwork
@@ -103,10 +103,17 @@ def attention_needed(subject, *, seed, repeats=REPEATS):
         gates.append(Gate("attention made uniform", "not applicable", str(error)))
         return [head_evidence("attention_needed", ATTENTION, subject, {}, gates)]
     sizes, settings = {"repeats": repeats}, {"seed": seed, "repeats": repeats}
-    settings |= {"scope": subject.part.scope} if subject.part else {}
+    settings |= _scope(subject)
     sizes |= {"held out": len(samples[ALONE["attention"]])} if ALONE["attention"] in samples else {}
     gates.append(competence)
     return [head_evidence("attention_needed", ATTENTION, subject, samples, gates, sizes=sizes, settings=settings)]
+
+
+def _scope(subject):
+    """What the verdict speaks of: dict with `scope`, empty for a world."""
+    if isinstance(subject.networks, UserPairs):
+        return {"scope": TRAINED_ALIKE}
+    return {"scope": subject.part.scope} if subject.part else {}
 
 
 def _training_gate(subject):

@@ -355,6 +355,7 @@ def test_attention_is_needed_on_labels_that_a_function_trains_on(build, finding)
     (evidence,) = needed.attention_needed(paired(build), seed=0)
     verdict = judge([evidence])[0]
     assert verdict.finding == finding, (verdict.sentence, evidence.samples)
+    assert verdict.scope == "networks trained like this"
     assert evidence.sizes["held out"] == 60 and evidence.sizes["repeats"] == 6
 
 
