@@ -329,6 +329,22 @@ def units_needed(values, room, *, groups=1):
     return count if len(values) // groups < count <= MOST_UNITS else None
 
 
+def units_to_one_side(interval, bound, units):
+    """About how many units would bring an interval to one side of a bound.
+
+    Args:
+        interval: `Interval` over the units, whose width falls with the root of their number.
+        bound: float.
+        units: int, how many there are.
+
+    Returns:
+        int; None where these are enough, and where none would do.
+    """
+    room, half = abs(interval.mean - bound), (interval.high - interval.low) / 2
+    count = math.ceil(units * (half / room) ** 2) if room > 0 else math.inf
+    return count if units < count <= MOST_UNITS else None
+
+
 def enough_units(values, room, *, groups=1):
     """The same as `units_needed`, whether or not there are as many already.
 

@@ -147,43 +147,52 @@ def _refuse_missing_file(path):
 
 def _network_jobs(recipe, features, session):
     """The jobs that ask the network."""
-    from lab.attribution.calls import refuse_options
-    from recipes.explanations import passes
     from recipes.shortcuts import class_numbers
+
+    table, shared = recipe.shortcuts, {"seed": recipe.seed, "most": recipe.shortcuts.most, "method": DATA}
+    jobs = [make_job(table, shared, features, session) for make_job in (_swaps_job, _maps_job)]
+    class_numbers(session, session.pictures(table.most).labels)
+    return jobs
+
+
+def _swaps_job(table, shared, features, session):
+    """The job that puts parts of pictures over from others."""
     from sanity.shortcuts.swaps import DONORS, swaps
 
-    table, pictures = recipe.shortcuts, f"pictures:{recipe.shortcuts.most}"
     names = table.swaps or list(swaps)
     for name in names:
         swaps.get(name)
-    explainer, data = session.method(table.method), session.pictures(table.most)
-    refuse_options(explainer, table.options)
-    class_numbers(session, data.labels)
-    shared = {"seed": recipe.seed, "most": table.most}
-    swapped = Job(
+    return Job(
         "shortcuts/swaps",
         "shortcut swaps",
-        {**shared, "swaps": names, "margin": table.swap_margin, "check": "shortcut_swaps", "method": DATA},
+        {**shared, "swaps": names, "margin": table.swap_margin, "check": "shortcut_swaps"},
         (features,),
         gathers=True,
         judged_in="0-shortcut_swaps",
         # An answer costs about a third of a gradient.
-        passes=len(data) * 2 * DONORS * (len(names) + 1) / 3,
-        reads=("model", pictures),
+        passes=len(session.pictures(table.most)) * 2 * DONORS * (len(names) + 1) / 3,
+        reads=("model", f"pictures:{table.most}"),
     )
-    arguments = {**shared, "explained_by": table.method, "options": table.options, "margin": table.map_margin}
-    cost = 2 * len(data) * passes(explainer, table.options, session.network)
-    maps = Job(
+
+
+def _maps_job(table, shared, features, session):
+    """The job that looks where maps lie."""
+    from lab.attribution.calls import refuse_options
+    from recipes.explanations import passes
+
+    explainer = session.method(table.method)
+    refuse_options(explainer, table.options)
+    settings = {"explained_by": table.method, "options": table.options, "margin": table.map_margin}
+    return Job(
         "shortcuts/maps",
         "shortcut maps",
-        {**arguments, "check": "shortcut_maps", "method": DATA},
+        {**shared, **settings, "check": "shortcut_maps"},
         (features,),
-        cost,
+        2 * len(session.pictures(table.most)) * passes(explainer, table.options, session.network),
         gathers=True,
-        reads=("model", pictures, *method_reads(table.method, table.options)),
+        reads=("model", f"pictures:{table.most}", *method_reads(table.method, table.options)),
         judged_in="0-shortcut_maps",
     )
-    return [swapped, maps]
 
 
 # Lines --------------------------------------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 Each view is compared with exchanged labels, max-T over views. It is a candidate for a shortcut, and no proof of one.
 """
 
-import math
 from dataclasses import asdict
 
 import numpy as np
@@ -14,7 +13,7 @@ from sanity.evidence import Evidence, Gate
 from sanity.ruling import About, Ruling, rules
 from sanity.shortcuts import separability
 from sanity.shortcuts.separability import ALPHA, FEWEST_GROUPS, MOST_ALARMS, NOISE_VIEWS, PLANTED, STRENGTHS
-from sanity.statistics import MOST_UNITS, Interval, without_interval
+from sanity.statistics import Interval, units_to_one_side, without_interval
 
 NAME = "shortcut_labels"
 # A planted relation is noticed where it is in so many of `PLANTED` tries, power .9.
@@ -216,7 +215,6 @@ def _planted_words(planted):
 
 def _remedy(accuracy, evidence):
     """About how many groups would bring the interval to one side of the margin: a sentence, or ""."""
-    room, half = abs(accuracy.mean - evidence.settings["bound"]), (accuracy.high - accuracy.low) / 2
     groups = evidence.sizes["groups"]
-    count = math.ceil(groups * (half / room) ** 2) if room > 0 else MOST_UNITS + 1
-    return f"About {count} groups in place of {groups} would settle it." if groups < count <= MOST_UNITS else ""
+    count = units_to_one_side(accuracy, evidence.settings["bound"], groups)
+    return f"About {count} groups in place of {groups} would settle it." if count else ""

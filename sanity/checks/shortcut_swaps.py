@@ -1,7 +1,5 @@
 """Shortcut swaps: does a network use a region? What another class's region costs is compared with what any swap costs."""
 
-import math
-
 import numpy as np
 
 from sanity.checks import checks
@@ -9,7 +7,7 @@ from sanity.evidence import Evidence, Gate
 from sanity.gates import TELLS_CLASSES
 from sanity.ruling import About, Ruling, rules
 from sanity.shortcuts import swaps as swapping
-from sanity.statistics import MOST_UNITS, Interval
+from sanity.statistics import Interval, units_to_one_side
 
 NAME = "shortcut_swaps"
 MARGIN = 0.05
@@ -113,7 +111,7 @@ def _ruling(evidence):
         f"{words[finding]}. Accuracy {numbers['same']:.2f} with a donor of the same class, {numbers['other']:.2f} with another's; "
         f"margin {margin:.2f}. Without a swap it is {numbers['accuracy']:.2f}{_class_words(evidence, drops[1:])}"
     )
-    remedy = _pictures_remedy(evidence.samples["values"], drops[0], margin) if finding == UNDECIDED else ""
+    remedy = _pictures_remedy(len(evidence.samples["values"]), drops[0], margin) if finding == UNDECIDED else ""
     return Ruling(OUTCOMES[finding], finding, drops[0], why=why, also=(("margin", f"{margin:.2f}"),), remedy=remedy)
 
 
@@ -134,8 +132,7 @@ def _class_words(evidence, drops):
     return words + (f". {unseen} classes have too few groups to be looked at alone" if unseen else "")
 
 
-def _pictures_remedy(values, drop, margin):
+def _pictures_remedy(pictures, drop, margin):
     """About how many pictures would bring the interval of a swap to one side of the margin: a sentence, or ""."""
-    number, room, half = len(values), abs(drop.mean - margin), (drop.high - drop.low) / 2
-    count = math.ceil(number * (half / room) ** 2) if room > 0 else MOST_UNITS + 1
-    return f"About {count} pictures in place of {number} would settle it." if number < count <= MOST_UNITS else ""
+    count = units_to_one_side(drop, margin, pictures)
+    return f"About {count} pictures in place of {pictures} would settle it." if count else ""
