@@ -18,14 +18,27 @@ from lab.tables import spellings
 from recipes.claims import home_of
 from recipes.evidence import rows_outcome
 from recipes.store import encode, pack
-from sanity.audit.answers import answer, components_of, predictor, reduce_channels, signature_of
+from sanity.audit.answers import (
+    answer,
+    components_of,
+    predictor,
+    reduce_channels,
+    signature_of,
+    stack_untrained,
+    untrained_activations,
+    untrained_state,
+)
 from sanity.audit.datasets import open_dataset
+from sanity.audit.descriptors import OF_PICTURES, WORDS, picture_descriptors
 from sanity.audit.frames import Tables, read_frame, read_tables
 from sanity.audit.pictures import NAMES, picture_columns, picture_statistics
 from sanity.audit.questions import (
     checks_of,
+    count_untrained,
     level,
     list_questions,
+    predict_alike,
+    refuse_idle_replicates,
     refuse_unknown_settings,
     settings_at,
     unanswerable,
@@ -35,8 +48,10 @@ from sanity.audit.series import series_columns
 from sanity.audit.sheet import open_sheet
 from sanity.audit.signature import Signature
 from sanity.audit.texts import text_columns
+from sanity.checks import checks
 from sanity.examination import measure_rows
 from sanity.heads import ATTENTION
+from sanity.randomization import STATISTICS_IMAGES
 from sanity.verdict import Verdict
 
 SETS = ("test", "train", "current")
@@ -225,7 +240,8 @@ def plan_questions(table, session):
 
     Returns:
         dict. checks: list of (check, its settings). alpha: float. questions: list of str. lacking: dict of question that was
-            not asked to str, what is lacking.
+            not asked to str, what is lacking. untrained: int, untrained networks that are compared with. described: bool, whether
+            descriptors of pictures are needed.
 
     Raises:
         Refused: for questions and settings that do not exist.
@@ -234,6 +250,7 @@ def plan_questions(table, session):
     questions = list_questions(table.questions, sets.sheet, list(sets), sets.signature.kind)
     names = [check for question in questions for check in checks_of(question)]
     refuse_unknown_settings(names, table.check_settings)
+    refuse_idle_replicates(table.replicates, questions)
     lacking = unanswerable(sets.sheet, list(sets), sets.signature.kind)
     alpha = level(sets.sheet, questions, table.strict)
     return {
@@ -241,6 +258,9 @@ def plan_questions(table, session):
         "alpha": alpha,
         "questions": questions,
         "lacking": {} if table.questions else lacking,
+        "untrained": count_untrained(names, sets.sheet, session.network),
+        "described": sets.signature.kind == "image"
+        and any(checks.tag(checks.get(name), "descriptors") for name in names),
     }
 
 
@@ -261,14 +281,49 @@ def answer_part(job, _, session):
     sets, name = read_sets(session), job.arguments["set"]
     places = slice(job.arguments["start"], job.arguments["stop"])
     if sets.signature.kind == "image":
-        return {"answers.npz": pack(_answer_pictures(session, sets, name, places))}
-    if sets.signature.kind == "table":
-        inputs = sets.tables.rows[name].inputs[places]
-    elif sets.tables.texts:
-        inputs = sets.tables.texts[name][places]
-    else:
-        inputs = sets.data[name].part(places).inputs_of(session.network)
+        described = job.arguments.get("described", False)
+        return {"answers.npz": pack(_answer_pictures(session, sets, name, places, described))}
+    inputs = _inputs_of(session, sets, name, places)
     return {"answers.npz": pack(_answered(session, inputs, sets.signature.count))}
+
+
+def _inputs_of(session, sets, name, places):
+    """Some inputs of a set, as `sanity.audit.answers.answer` takes them."""
+    if sets.signature.kind == "table":
+        return sets.tables.rows[name].inputs[places]
+    if sets.tables.texts:
+        return sets.tables.texts[name][places]
+    fit = {"fit": session.sources.images.fit} if sets.signature.kind == "image" else {}
+    return sets.data[name].part(places).inputs_of(session.network, **fit)
+
+
+def answer_untrained(job, _, session):
+    """The activations of an untrained network of the same architecture on some rows to test.
+
+    Args:
+        job: `Job`.
+        _: the inputs, not used.
+        session: `Session`.
+
+    Returns:
+        dict of file name to bytes.
+    """
+    arguments, sets, network = job.arguments, read_sets(session), session.network
+    start, stop, place = (arguments[name] for name in ("start", "stop", "untrained"))
+    first = slice(min(STATISTICS_IMAGES, len(sets.tables.rows["test"])))
+    key = ("untrained network", place, arguments["seed"])
+    state = session.build_once(
+        key,
+        lambda: untrained_state(network, _inputs_of(session, sets, "test", first), place, seed=arguments["seed"]),
+    )
+    step = PICTURES if sets.signature.kind == "image" else stop - start
+    hidden = [
+        untrained_activations(
+            network, _inputs_of(session, sets, "test", slice(part, min(part + step, stop))), sets.signature.count, state
+        )
+        for part in range(start, stop, step)
+    ]
+    return {"answers.npz": pack({"hidden": np.concatenate(hidden).astype("float32")})}
 
 
 def _answered(session, inputs, count):
@@ -276,13 +331,14 @@ def _answered(session, inputs, count):
     return {"logits": logits} | ({} if hidden is None else {"hidden": hidden.astype("float32")})
 
 
-def _answer_pictures(session, sets, name, places):
+def _answer_pictures(session, sets, name, places, described):
     """Pictures are read once, some at a time: dict of array."""
     data, parts = sets.data[name], []
     for start in range(places.start, places.stop, PICTURES):
         images = list(data.part(slice(start, min(start + PICTURES, places.stop))).images)
         inputs = session.network.preprocess(images, fit=session.sources.images.fit)
         parts.append(_answered(session, inputs, sets.signature.count) | picture_statistics(images))
+        parts[-1] |= picture_descriptors(images) if described else {}
     return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
 
@@ -306,6 +362,7 @@ def gather_rows(job, inputs, session):
         components = components_of(hidden) if name == "test" else components
         if hidden is not None:
             arrays["features"] = reduce_channels(hidden, components).astype("float32")
+        arrays |= _untrained_arrays(job, inputs) if name == "test" else {}
         files[f"{name}.npz"] = pack(arrays)
     about = {
         "kind": sets.signature.kind,
@@ -316,6 +373,17 @@ def gather_rows(job, inputs, session):
         **{name: arguments[name] for name in ("questions", "lacking", "alpha", "strict")},
     }
     return {**files, "about.json": encode(about)}
+
+
+def _untrained_arrays(job, inputs):
+    """The activations of untrained networks, from the parts behind those of the trained one: dict of array."""
+    keys, count = job.needs[len(job.arguments["parts"]) :], job.arguments["untrained"]
+    if not count:
+        return {}
+    size = len(keys) // count
+    networks = [keys[place * size : (place + 1) * size] for place in range(count)]
+    hidden = [np.concatenate([inputs.arrays(key, "answers.npz")["hidden"] for key in parts]) for parts in networks]
+    return {"untrained": stack_untrained(hidden)}
 
 
 def load_subject(inputs, job, session):
@@ -338,20 +406,30 @@ def load_subject(inputs, job, session):
             columns=(*sets.tables.rows[name].columns, *beside.get(name, ())),
             logits=arrays[name]["logits"],
             features=arrays[name].get("features"),
+            untrained=arrays[name].get("untrained"),
+            descriptors=_descriptors(sets, name, arrays[name]),
         )
         for name in sets
     }
-    is_table = sets.signature.kind == "table"
+    is_table, count = sets.signature.kind == "table", sets.signature.count
     return AuditSubject(
         session.network.name,
         sheet=sets.sheet,
         classes=sets.tables.classes,
         input_places=sets.tables.input_places,
-        predict=predictor(session.network, sets.signature.count) if is_table else None,
+        predict=predictor(session.network, count) if is_table else None,
+        networks=predict_alike(session.network, session.audit_replicates, count) if is_table else (),
         kind="table" if is_table else sets.signature.kind,
         alpha=job.arguments["alpha"],
         **rows,
     )
+
+
+def _descriptors(sets, name, arrays):
+    """What linear models take of the pictures or texts of a set: dict of array."""
+    if sets.tables.texts:
+        return {WORDS: np.array(sets.tables.texts[name], object)}
+    return {word: arrays[word] for word in OF_PICTURES if word in arrays}
 
 
 def _statistics(sets, arrays, session):
