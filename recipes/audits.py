@@ -9,10 +9,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
+from lab.images import read
 from lab.opening import open_data
 from lab.refusal import Refused
 from lab.registry import nearest
-from lab.remote import as_path, is_folder
+from lab.remote import as_path, is_file, is_folder
 from lab.streams import open_images
 from lab.tables import spellings
 from recipes.claims import home_of
@@ -241,7 +242,7 @@ def plan_questions(table, session):
     Returns:
         dict. checks: list of (check, its settings). alpha: float. questions: list of str. lacking: dict of question that was
             not asked to str, what is lacking. untrained: int, untrained networks that are compared with. described: bool, whether
-            descriptors of pictures are needed.
+            descriptors of pictures are needed. counterparts: list of str, protected columns whose counterparts are asked about.
 
     Raises:
         Refused: for questions and settings that do not exist.
@@ -259,9 +260,41 @@ def plan_questions(table, session):
         "questions": questions,
         "lacking": {} if table.questions else lacking,
         "untrained": count_untrained(names, sets.sheet, session.network),
+        "counterparts": _counterparts(table, sets) if "proxy_use" in names else [],
         "described": sets.signature.kind == "image"
         and any(checks.tag(checks.get(name), "descriptors") for name in names),
     }
+
+
+def _counterparts(table, sets):
+    """Protected columns whose counterparts are asked about: list of str. Raises Refused for files that are missing."""
+    kind, columns = sets.signature.kind, list(sets.tables.counterparts)
+    if columns and kind not in ("image", "text"):
+        raise Refused(
+            f"counterpart_of is of photographs and texts; columns of a table are swapped. Received: {sets.signature.name}, which takes a {kind}. Leave it out of the sheet."
+        )
+    for column in columns if kind == "image" else ():
+        for path in counterpart_paths(table, sets, column):
+            if path is not None and not is_file(as_path(path)):
+                raise Refused(
+                    f"Counterparts are photographs, by paths from the folder of the metadata. Received: {path!r}, which is no file."
+                )
+    return columns
+
+
+def counterpart_paths(table, sets, column):
+    """Where the counterpart of each photograph to test lies.
+
+    Args:
+        table: `recipes.audit_table.Audit`.
+        sets: `Sets`.
+        column: str, the protected column.
+
+    Returns:
+        list of str, None where there is none.
+    """
+    folder = as_path(table.metadata).parent
+    return [cell and str(folder / cell) for cell in sets.tables.counterparts[column]]
 
 
 # Work ---------------------------------------------------------------------------------------------------------------------
@@ -326,6 +359,35 @@ def answer_untrained(job, _, session):
     return {"answers.npz": pack({"hidden": np.concatenate(hidden).astype("float32")})}
 
 
+def answer_counterparts(job, _, session):
+    """The network's logits of the counterparts of some rows to test.
+
+    Args:
+        job: `Job`.
+        _: the inputs, not used.
+        session: `Session`.
+
+    Returns:
+        dict of file name to bytes.
+    """
+    sets, column = read_sets(session), job.arguments["column"]
+    places = slice(job.arguments["start"], job.arguments["stop"])
+    is_image = sets.signature.kind == "image"
+    cells = (counterpart_paths(session.sources.audit, sets, column) if is_image else sets.tables.counterparts[column])[
+        places
+    ]
+    known = [place for place, cell in enumerate(cells) if cell is not None]
+    logits = np.full((len(cells), sets.signature.count), np.nan)
+    for start in range(0, len(known), PICTURES):
+        part = known[start : start + PICTURES]
+        inputs = [cells[place] for place in part]
+        if is_image:
+            images = [read(path, channels=session.channels) for path in inputs]
+            inputs = session.network.preprocess(images, fit=session.sources.images.fit)
+        logits[part] = answer(session.network, inputs, sets.signature.count, activations=False)[0]
+    return {"answers.npz": pack({"logits": logits})}
+
+
 def _answered(session, inputs, count):
     logits, hidden = answer(session.network, inputs, count)
     return {"logits": logits} | ({} if hidden is None else {"hidden": hidden.astype("float32")})
@@ -364,6 +426,7 @@ def gather_rows(job, inputs, session):
             arrays["features"] = reduce_channels(hidden, components).astype("float32")
         arrays |= _untrained_arrays(job, inputs) if name == "test" else {}
         files[f"{name}.npz"] = pack(arrays)
+    files |= {"counterparts.npz": pack(_counterpart_arrays(job, inputs))} if sets.tables.counterparts else {}
     about = {
         "kind": sets.signature.kind,
         "sets": {name: {"rows": len(rows), "units": rows.unit_count} for name, rows in sets.tables.rows.items()},
@@ -377,13 +440,26 @@ def gather_rows(job, inputs, session):
 
 def _untrained_arrays(job, inputs):
     """The activations of untrained networks, from the parts behind those of the trained one: dict of array."""
-    keys, count = job.needs[len(job.arguments["parts"]) :], job.arguments["untrained"]
-    if not count:
-        return {}
-    size = len(keys) // count
-    networks = [keys[place * size : (place + 1) * size] for place in range(count)]
-    hidden = [np.concatenate([inputs.arrays(key, "answers.npz")["hidden"] for key in parts]) for parts in networks]
-    return {"untrained": stack_untrained(hidden)}
+    networks = _later_parts(job)[: job.arguments["untrained"]]
+    hidden = [np.concatenate([inputs.arrays(key, "answers.npz")["hidden"] for key in keys]) for keys in networks]
+    return {"untrained": stack_untrained(hidden)} if hidden else {}
+
+
+def _counterpart_arrays(job, inputs):
+    """The logits of counterparts by protected column, from the last parts: dict of array."""
+    columns = job.arguments["counterparts"]
+    of_columns = _later_parts(job)[job.arguments["untrained"] :]
+    return {
+        column: np.concatenate([inputs.arrays(key, "answers.npz")["logits"] for key in keys])
+        for column, keys in zip(columns, of_columns)
+    }
+
+
+def _later_parts(job):
+    """The jobs behind the answers of the trained network, each list as many as the rows to test have parts: list of list of str."""
+    parts = job.arguments["parts"]
+    keys, size = job.needs[len(parts) :], sum(name == "test" for name, *_ in parts)
+    return [keys[start : start + size] for start in range(0, len(keys), size)]
 
 
 def load_subject(inputs, job, session):
@@ -411,6 +487,8 @@ def load_subject(inputs, job, session):
         )
         for name in sets
     }
+    if sets.tables.counterparts:
+        rows["test"] = replace(rows["test"], counterparts=dict(inputs.arrays(job.needs[0], "counterparts.npz")))
     is_table, count = sets.signature.kind == "table", sets.signature.count
     return AuditSubject(
         session.network.name,

@@ -215,6 +215,15 @@ def write_pictures(folder, count=300, seed=0):
     return folder.parent / "cameras.csv"
 
 
+def write_counterparts(folder):
+    """Metadata of the photographs of a folder, with an edited one of each, and their sheet."""
+    names = sorted(path.relative_to(folder / "photos").as_posix() for path in (folder / "photos").rglob("*.jpg"))
+    rows = [f"{name},{('f', 'm')[number % 2]},photo.jpg" for number, name in enumerate(names)]
+    (folder / "photos.csv").write_text("\n".join(["path,sex,edited", *rows]))
+    text = 'rows_are_units = true\n[columns.sex]\nroles = ["protected"]\n[columns.edited]\ncounterpart_of = "sex"\n'
+    (folder / "photos.toml").write_text(text)
+
+
 def reds():
     """A network of pictures: the mean of red less that of blue."""
     layers = [keras.Input((8, 8, 3)), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2, "softmax")]

@@ -39,11 +39,12 @@ def list_jobs(recipe, session):
     parts, plan = parts_of(session), plan_questions(table, session)
     answers = [_answer_job(table, *part, plan["described"]) for part in parts]
     untrained = _untrained_jobs(recipe, plan["untrained"], parts)
-    arguments = {name: plan[name] for name in ("questions", "lacking", "alpha", "untrained")}
+    counterparts = _counterpart_jobs(table, plan["counterparts"], parts, session)
+    arguments = {name: plan[name] for name in ("questions", "lacking", "alpha", "untrained", "counterparts")}
     arguments |= {"strict": table.strict, "parts": [list(part) for part in parts]}
-    needs = tuple(job.key for job in (*answers, *untrained))
+    needs = tuple(job.key for job in (*answers, *untrained, *counterparts))
     rows = Job("audit/rows", "audit rows", arguments, needs, reads=_reads(table.current))
-    return [*answers, *untrained, rows, *_check_jobs(recipe, plan, rows)]
+    return [*answers, *untrained, *counterparts, rows, *_check_jobs(recipe, plan, rows)]
 
 
 def _reads(current):
@@ -76,6 +77,23 @@ def _untrained_jobs(recipe, count, parts):
         for name, start, stop in parts
         if name == "test"
     ]
+
+
+def _counterpart_jobs(table, columns, parts, session):
+    """The jobs that ask the network about counterparts of the rows to test, all parts of a column before the next: list of `Job`."""
+    from recipes.audits import counterpart_paths, read_sets
+
+    sets, jobs = read_sets(session), []
+    for number, column in enumerate(columns):
+        is_image = sets.signature.kind == "image"
+        paths = counterpart_paths(table, sets, column) if is_image else []
+        for start, stop in [(start, stop) for name, start, stop in parts if name == "test"]:
+            arguments = {"column": column, "start": start, "stop": stop}
+            files = [f"file:{path}" for path in paths[start:stop] if path is not None]
+            key = f"audit/counterparts/{number}-{start:08d}"
+            reads = (*_reads(False), *dict.fromkeys(files))
+            jobs.append(Job(key, "audit counterparts", arguments, passes=(stop - start) / 3, reads=reads))
+    return jobs
 
 
 def _check_jobs(recipe, plan, rows):
@@ -304,6 +322,7 @@ register(
         work={
             "audit answers": Deferred("recipes.audits:answer_part"),
             "audit untrained": Deferred("recipes.audits:answer_untrained"),
+            "audit counterparts": Deferred("recipes.audits:answer_counterparts"),
             "audit rows": Deferred("recipes.audits:gather_rows"),
             "evidence of data": Deferred("recipes.audits:measure_check"),
             "audit record": Deferred("recipes.audits:write_record"),

@@ -6,6 +6,7 @@ import pathlib
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from sanity.audit import ladder
 from tests import audit_files, own_data
@@ -173,3 +174,89 @@ def test_python_takes_networks_and_files_trained_alike(lenders):
     options = {"sheet": str(lenders / "lending.toml"), "questions": ["reasons"], "tries": 4, "replicates": replicates}
     verdicts = audit(audit_files.with_activations(), str(lenders / "test.csv"), **options)
     assert [row.sizes["networks"] for row in verdicts if row.check == "reason_codes"][0] == 3
+
+
+# Counterparts -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def hues(tmp_path_factory):
+    """Photographs whose sex is their hue, which the network reads, each with an edited one of the other hue; and idle edits."""
+    folder, rng = tmp_path_factory.mktemp("hues"), np.random.default_rng(0)
+    rows = ["path,sex,edited,same"]
+    for number in range(240):
+        pixels, sex, name = rng.integers(40, 200, (8, 8, 3)), number % 2, f"{number}.png"
+        pixels[..., 0] = np.clip(pixels[..., 0] + 8 * sex, 0, 255)
+        edited = pixels.copy()
+        edited[..., 0] = np.clip(pixels[..., 0] + (-8 if sex else 8), 0, 255)
+        same = pixels.copy()
+        same[..., 1] = 255 - pixels[..., 1]
+        for place, picture in (("photos", pixels), ("edited", edited), ("same", same)):
+            (folder / place).mkdir(exist_ok=True)
+            Image.fromarray(picture.astype("uint8")).save(folder / place / name)
+        rows.append(f"{name},{'fm'[sex]},{f'edited/{name}' if number % 8 else ''},same/{name}")
+    (folder / "photos.csv").write_text("\n".join(rows))
+    for column, other in (("edited", "same"), ("same", "edited")):
+        text = (
+            f'rows_are_units = true\n[columns.sex]\nroles = ["protected"]\n[columns.{column}]\ncounterpart_of = "sex"\n'
+        )
+        (folder / f"{column}.toml").write_text(f'{text}[columns.{other}]\nroles = ["id"]\n')
+    audit_files.reds().save(folder / "reds.keras")
+    return folder
+
+
+def hue_words(folder, column, *words):
+    model = ["--model", folder / "reds.keras", "--input-range", -1, 1, "--test", folder / "photos"]
+    return ["audit", *model, "--metadata", folder / "photos.csv", "--sheet", folder / f"{column}.toml", *words]
+
+
+def test_edited_photographs_show_use_and_idle_edits_show_none(command, hues):
+    folder, verdicts = run_of(command, hue_words(hues, "edited", "--questions", "proxies"))
+    (row,) = verdicts["proxy_use"]
+    assert (row["finding"], row["outcome"]) == ("USED BEYOND THE MARGIN", "FAIL") and row["sizes"]["rows"] == 210
+    assert "counterparts" in (folder / "index.html").read_text()
+    arrays = np.load(folder / "jobs/audit/rows/counterparts.npz")
+    assert np.isnan(arrays["sex"]).any(axis=1).sum() == 30
+    (row,) = run_of(command, hue_words(hues, "same", "--questions", "proxies"))[1]["proxy_use"]
+    assert row["finding"] != "USED BEYOND THE MARGIN" and row["effect"]["mean"] == 0
+
+
+def test_texts_have_counterparts_in_a_column(command, tmp_path):
+    audit_files.write(tmp_path)
+    own_data.write(tmp_path)
+    texts = own_data.reviews(240)
+    sexes = ["fm"[number % 3 % 2] for number in range(240)]
+    frame = pd.DataFrame({"text": texts, "sex": sexes, "edited": [f"{text} nice" for text in texts]})
+    frame.to_csv(tmp_path / "pairs.csv", index=False)
+    sheet = 'rows_are_units = true\n[columns.text]\nkind = "text"\nroles = ["input"]\n[columns.sex]\nroles = ["protected"]\n'
+    (tmp_path / "pairs.toml").write_text(f'{sheet}[columns.edited]\nkind = "text"\ncounterpart_of = "sex"\n')
+    words = ["audit", "--model", tmp_path / "sentiment.keras", "--test", tmp_path / "pairs.csv"]
+    _, verdicts = run_of(command, [*words, "--sheet", tmp_path / "pairs.toml", "--questions", "proxies"])
+    (row,) = verdicts["proxy_use"]
+    assert row["sizes"]["rows"] == 240 and row["finding"] != "NOT APPLICABLE"
+
+
+def test_counterparts_that_cannot_be_read_are_refused(command, hues, lenders):
+    (hues / "edited" / "1.png").rename(hues / "edited" / "moved.png")
+    code, _, error = command(*hue_words(hues, "edited", "--questions", "proxies", "--quiet"))
+    assert code == 2 and "1.png" in error and "which is no file" in error
+    (hues / "edited" / "moved.png").rename(hues / "edited" / "1.png")
+    (hues / "other.toml").write_text(
+        '[columns.sex]\nroles = ["protected"]\n[columns.edited]\ncounterpart_of = "sexx"\n'
+    )
+    code, _, error = command(*hue_words(hues, "other", "--questions", "proxies", "--quiet"))
+    assert code == 2 and "counterpart_of names a protected column" in error and "Nearest: sex" in error
+    (lenders / "table.toml").write_text(audit_files.SHEET + '[columns.note]\ncounterpart_of = "site"\n')
+    frame = pd.read_csv(lenders / "test.csv").assign(note="x")
+    frame.to_csv(lenders / "noted.csv", index=False)
+    words = [
+        "audit",
+        "--model",
+        lenders / "lender.keras",
+        "--test",
+        lenders / "noted.csv",
+        "--sheet",
+        lenders / "table.toml",
+    ]
+    code, _, error = command(*words, "--questions", "proxies", "--quiet")
+    assert code == 2 and "columns of a table are swapped" in error
