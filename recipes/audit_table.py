@@ -13,6 +13,8 @@ class Audit(Table):
 
     `dataset` is the name of a table that comes with an installed package, with its sheet, in the place of files.
 
+    `replicates` are files of networks that were trained like the model from other seeds, on which reasons and changes must hold too.
+
     With `strict` all checks share one level. With `no_protected` no protected column is looked at. `settings` are those of the checks that have them.
     """
 
@@ -28,6 +30,7 @@ class Audit(Table):
     no_protected: bool = False
     draws: int | None = Field(None, ge=99)
     tries: int | None = Field(None, ge=4)
+    replicates: list[str] = []
     settings: dict[str, Any] = {}
     vocabulary: str | None = None
     tokenizer: str | None = None

@@ -9,23 +9,37 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
+from lab.images import read
 from lab.opening import open_data
 from lab.refusal import Refused
 from lab.registry import nearest
-from lab.remote import as_path, is_folder
+from lab.remote import as_path, is_file, is_folder
 from lab.streams import open_images
 from lab.tables import spellings
 from recipes.claims import home_of
 from recipes.evidence import rows_outcome
 from recipes.store import encode, pack
-from sanity.audit.answers import answer, components_of, predictor, reduce_channels, signature_of
+from sanity.audit.answers import (
+    answer,
+    components_of,
+    predictor,
+    reduce_channels,
+    signature_of,
+    stack_untrained,
+    untrained_activations,
+    untrained_state,
+)
 from sanity.audit.datasets import open_dataset
+from sanity.audit.descriptors import OF_PICTURES, WORDS, picture_descriptors
 from sanity.audit.frames import Tables, read_frame, read_tables
 from sanity.audit.pictures import NAMES, picture_columns, picture_statistics
 from sanity.audit.questions import (
     checks_of,
+    count_untrained,
     level,
     list_questions,
+    predict_alike,
+    refuse_idle_replicates,
     refuse_unknown_settings,
     settings_at,
     unanswerable,
@@ -35,8 +49,10 @@ from sanity.audit.series import series_columns
 from sanity.audit.sheet import open_sheet
 from sanity.audit.signature import Signature
 from sanity.audit.texts import text_columns
+from sanity.checks import checks
 from sanity.examination import measure_rows
 from sanity.heads import ATTENTION
+from sanity.randomization import STATISTICS_IMAGES
 from sanity.verdict import Verdict
 
 SETS = ("test", "train", "current")
@@ -225,7 +241,8 @@ def plan_questions(table, session):
 
     Returns:
         dict. checks: list of (check, its settings). alpha: float. questions: list of str. lacking: dict of question that was
-            not asked to str, what is lacking.
+            not asked to str, what is lacking. untrained: int, untrained networks that are compared with. described: bool, whether
+            descriptors of pictures are needed. counterparts: list of str, protected columns whose counterparts are asked about.
 
     Raises:
         Refused: for questions and settings that do not exist.
@@ -234,6 +251,7 @@ def plan_questions(table, session):
     questions = list_questions(table.questions, sets.sheet, list(sets), sets.signature.kind)
     names = [check for question in questions for check in checks_of(question)]
     refuse_unknown_settings(names, table.check_settings)
+    refuse_idle_replicates(table.replicates, questions)
     lacking = unanswerable(sets.sheet, list(sets), sets.signature.kind)
     alpha = level(sets.sheet, questions, table.strict)
     return {
@@ -241,7 +259,42 @@ def plan_questions(table, session):
         "alpha": alpha,
         "questions": questions,
         "lacking": {} if table.questions else lacking,
+        "untrained": count_untrained(names, sets.sheet, session.network),
+        "counterparts": _counterparts(table, sets) if "proxy_use" in names else [],
+        "described": sets.signature.kind == "image"
+        and any(checks.tag(checks.get(name), "descriptors") for name in names),
     }
+
+
+def _counterparts(table, sets):
+    """Protected columns whose counterparts are asked about: list of str. Raises Refused for files that are missing."""
+    kind, columns = sets.signature.kind, list(sets.tables.counterparts)
+    if columns and kind not in ("image", "text"):
+        raise Refused(
+            f"counterpart_of is of photographs and texts; columns of a table are swapped. Received: {sets.signature.name}, which takes a {kind}. Leave it out of the sheet."
+        )
+    for column in columns if kind == "image" else ():
+        for path in counterpart_paths(table, sets, column):
+            if path is not None and not is_file(as_path(path)):
+                raise Refused(
+                    f"Counterparts are photographs, by paths from the folder of the metadata. Received: {path!r}, which is no file."
+                )
+    return columns
+
+
+def counterpart_paths(table, sets, column):
+    """Where the counterpart of each photograph to test lies.
+
+    Args:
+        table: `recipes.audit_table.Audit`.
+        sets: `Sets`.
+        column: str, the protected column.
+
+    Returns:
+        list of str, None where there is none.
+    """
+    folder = as_path(table.metadata).parent
+    return [cell and str(folder / cell) for cell in sets.tables.counterparts[column]]
 
 
 # Work ---------------------------------------------------------------------------------------------------------------------
@@ -261,14 +314,78 @@ def answer_part(job, _, session):
     sets, name = read_sets(session), job.arguments["set"]
     places = slice(job.arguments["start"], job.arguments["stop"])
     if sets.signature.kind == "image":
-        return {"answers.npz": pack(_answer_pictures(session, sets, name, places))}
-    if sets.signature.kind == "table":
-        inputs = sets.tables.rows[name].inputs[places]
-    elif sets.tables.texts:
-        inputs = sets.tables.texts[name][places]
-    else:
-        inputs = sets.data[name].part(places).inputs_of(session.network)
+        described = job.arguments.get("described", False)
+        return {"answers.npz": pack(_answer_pictures(session, sets, name, places, described))}
+    inputs = _inputs_of(session, sets, name, places)
     return {"answers.npz": pack(_answered(session, inputs, sets.signature.count))}
+
+
+def _inputs_of(session, sets, name, places):
+    """Some inputs of a set, as `sanity.audit.answers.answer` takes them."""
+    if sets.signature.kind == "table":
+        return sets.tables.rows[name].inputs[places]
+    if sets.tables.texts:
+        return sets.tables.texts[name][places]
+    fit = {"fit": session.sources.images.fit} if sets.signature.kind == "image" else {}
+    return sets.data[name].part(places).inputs_of(session.network, **fit)
+
+
+def answer_untrained(job, _, session):
+    """The activations of an untrained network of the same architecture on some rows to test.
+
+    Args:
+        job: `Job`.
+        _: the inputs, not used.
+        session: `Session`.
+
+    Returns:
+        dict of file name to bytes.
+    """
+    arguments, sets, network = job.arguments, read_sets(session), session.network
+    start, stop, place = (arguments[name] for name in ("start", "stop", "untrained"))
+    first = slice(min(STATISTICS_IMAGES, len(sets.tables.rows["test"])))
+    key = ("untrained network", place, arguments["seed"])
+    state = session.build_once(
+        key,
+        lambda: untrained_state(network, _inputs_of(session, sets, "test", first), place, seed=arguments["seed"]),
+    )
+    step = PICTURES if sets.signature.kind == "image" else stop - start
+    hidden = [
+        untrained_activations(
+            network, _inputs_of(session, sets, "test", slice(part, min(part + step, stop))), sets.signature.count, state
+        )
+        for part in range(start, stop, step)
+    ]
+    return {"answers.npz": pack({"hidden": np.concatenate(hidden).astype("float32")})}
+
+
+def answer_counterparts(job, _, session):
+    """The network's logits of the counterparts of some rows to test.
+
+    Args:
+        job: `Job`.
+        _: the inputs, not used.
+        session: `Session`.
+
+    Returns:
+        dict of file name to bytes.
+    """
+    sets, column = read_sets(session), job.arguments["column"]
+    places = slice(job.arguments["start"], job.arguments["stop"])
+    is_image = sets.signature.kind == "image"
+    cells = (counterpart_paths(session.sources.audit, sets, column) if is_image else sets.tables.counterparts[column])[
+        places
+    ]
+    known = [place for place, cell in enumerate(cells) if cell is not None]
+    logits = np.full((len(cells), sets.signature.count), np.nan)
+    for start in range(0, len(known), PICTURES):
+        part = known[start : start + PICTURES]
+        inputs = [cells[place] for place in part]
+        if is_image:
+            images = [read(path, channels=session.channels) for path in inputs]
+            inputs = session.network.preprocess(images, fit=session.sources.images.fit)
+        logits[part] = answer(session.network, inputs, sets.signature.count, activations=False)[0]
+    return {"answers.npz": pack({"logits": logits})}
 
 
 def _answered(session, inputs, count):
@@ -276,13 +393,14 @@ def _answered(session, inputs, count):
     return {"logits": logits} | ({} if hidden is None else {"hidden": hidden.astype("float32")})
 
 
-def _answer_pictures(session, sets, name, places):
+def _answer_pictures(session, sets, name, places, described):
     """Pictures are read once, some at a time: dict of array."""
     data, parts = sets.data[name], []
     for start in range(places.start, places.stop, PICTURES):
         images = list(data.part(slice(start, min(start + PICTURES, places.stop))).images)
         inputs = session.network.preprocess(images, fit=session.sources.images.fit)
         parts.append(_answered(session, inputs, sets.signature.count) | picture_statistics(images))
+        parts[-1] |= picture_descriptors(images) if described else {}
     return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
 
@@ -306,7 +424,9 @@ def gather_rows(job, inputs, session):
         components = components_of(hidden) if name == "test" else components
         if hidden is not None:
             arrays["features"] = reduce_channels(hidden, components).astype("float32")
+        arrays |= _untrained_arrays(job, inputs) if name == "test" else {}
         files[f"{name}.npz"] = pack(arrays)
+    files |= {"counterparts.npz": pack(_counterpart_arrays(job, inputs))} if sets.tables.counterparts else {}
     about = {
         "kind": sets.signature.kind,
         "sets": {name: {"rows": len(rows), "units": rows.unit_count} for name, rows in sets.tables.rows.items()},
@@ -316,6 +436,30 @@ def gather_rows(job, inputs, session):
         **{name: arguments[name] for name in ("questions", "lacking", "alpha", "strict")},
     }
     return {**files, "about.json": encode(about)}
+
+
+def _untrained_arrays(job, inputs):
+    """The activations of untrained networks, from the parts behind those of the trained one: dict of array."""
+    networks = _later_parts(job)[: job.arguments["untrained"]]
+    hidden = [np.concatenate([inputs.arrays(key, "answers.npz")["hidden"] for key in keys]) for keys in networks]
+    return {"untrained": stack_untrained(hidden)} if hidden else {}
+
+
+def _counterpart_arrays(job, inputs):
+    """The logits of counterparts by protected column, from the last parts: dict of array."""
+    columns = job.arguments["counterparts"]
+    of_columns = _later_parts(job)[job.arguments["untrained"] :]
+    return {
+        column: np.concatenate([inputs.arrays(key, "answers.npz")["logits"] for key in keys])
+        for column, keys in zip(columns, of_columns)
+    }
+
+
+def _later_parts(job):
+    """The jobs behind the answers of the trained network, each list as many as the rows to test have parts: list of list of str."""
+    parts = job.arguments["parts"]
+    keys, size = job.needs[len(parts) :], sum(name == "test" for name, *_ in parts)
+    return [keys[start : start + size] for start in range(0, len(keys), size)]
 
 
 def load_subject(inputs, job, session):
@@ -338,20 +482,32 @@ def load_subject(inputs, job, session):
             columns=(*sets.tables.rows[name].columns, *beside.get(name, ())),
             logits=arrays[name]["logits"],
             features=arrays[name].get("features"),
+            untrained=arrays[name].get("untrained"),
+            descriptors=_descriptors(sets, name, arrays[name]),
         )
         for name in sets
     }
-    is_table = sets.signature.kind == "table"
+    if sets.tables.counterparts:
+        rows["test"] = replace(rows["test"], counterparts=dict(inputs.arrays(job.needs[0], "counterparts.npz")))
+    is_table, count = sets.signature.kind == "table", sets.signature.count
     return AuditSubject(
         session.network.name,
         sheet=sets.sheet,
         classes=sets.tables.classes,
         input_places=sets.tables.input_places,
-        predict=predictor(session.network, sets.signature.count) if is_table else None,
+        predict=predictor(session.network, count) if is_table else None,
+        networks=predict_alike(session.network, session.audit_replicates, count) if is_table else (),
         kind="table" if is_table else sets.signature.kind,
         alpha=job.arguments["alpha"],
         **rows,
     )
+
+
+def _descriptors(sets, name, arrays):
+    """What linear models take of the pictures or texts of a set: dict of array."""
+    if sets.tables.texts:
+        return {WORDS: np.array(sets.tables.texts[name], object)}
+    return {word: arrays[word] for word in OF_PICTURES if word in arrays}
 
 
 def _statistics(sets, arrays, session):

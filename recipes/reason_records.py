@@ -40,7 +40,9 @@ def record_decision(recipe, row, root, allow_code=False):
         raise Refused(
             'Reasons are of a decision, which a sheet states. Received: a sheet without one. Add to it: [decision] favourable = "CLASS" and threshold = 0.5.'
         )
-    subject = replace(open_subject(session.network, {"test": table.test}, sheet, None), alpha=sheet.alpha)
+    replicates = session.audit_replicates
+    subject = open_subject(session.network, {"test": table.test}, sheet, None, replicates)
+    subject = replace(subject, alpha=sheet.alpha)
     if not 1 <= row <= len(subject.test):
         raise Refused(f"--row is a number from 1 to {len(subject.test):,}. Received: {row}.")
     record = reason_record(subject, row - 1, seed=recipe.seed)

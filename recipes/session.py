@@ -47,7 +47,7 @@ from sanity.planting import (
 from sanity.randomization import draw, layers_in_order
 from sanity.streamed import Streamed, from_arrays
 from sanity.subject import subject, world_subject
-from sanity.user_networks import FileNetworks, UserNetworks, takes_dataset, with_networks
+from sanity.user_networks import FileNetworks, UserNetworks, refuse_replicates, takes_dataset, with_networks
 from sanity.world_networks import StoredNetworks, WorldNetworks
 from sanity.worlds import worlds
 from sanity.worlds.training import architecture
@@ -477,6 +477,14 @@ class Session:
         return self._load(self.sources.model.model_copy(update={"source": file}), "imagenet")
 
     @functools.cached_property
+    def audit_replicates(self):
+        """The networks of the [audit] table that were trained like the model: list of `Network`."""
+        files = self.sources.audit.replicates
+        networks = [self._load_replicate(file) for file in files]
+        refuse_replicates(self.network, networks, files)
+        return networks
+
+    @functools.cached_property
     def training_samples(self):
         """All photographs or other data that networks are trained on, with labels: `lab.data.Data`.
 
@@ -624,7 +632,7 @@ class Session:
         """What a job that reads something depends on.
 
         Args:
-            name: "model", "weights", "planting", "images", "data", "audit", "current", "natural images", "world", "training", "lab", "versions", "threads" or "gpus"; or
+            name: "model", "weights", "planting", "images", "data", "audit", "current", "replicates", "natural images", "world", "training", "lab", "versions", "threads" or "gpus"; or
                 "images:START-STOP" of a shard, "pictures:MOST", "file:PATH", "set:PATH", "image:PATH", "network:NAME", "code:MODULE" or
                 "version:DISTRIBUTION".
 
@@ -641,6 +649,7 @@ class Session:
             "data": self._data_hash,
             "audit": lambda: self._audit_hash("test", "train", "sheet", "metadata"),
             "current": lambda: self._audit_hash("current"),
+            "replicates": lambda: repr([self._replicate_hash(file) for file in self.sources.audit.replicates]),
             "images": lambda: self._part_hash(name) if name else f"{self.images_hash} {self.sources.images.fit}",
             "natural images": lambda: f"{self.natural_images_hash} {self.sources.images.fit}",
             "pictures": lambda: self._pictures_hash(int(name)),

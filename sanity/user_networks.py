@@ -211,6 +211,21 @@ class FileNetworks:
         del kind, index
 
 
+def refuse_replicates(network, others, files):
+    """Refuse networks that were not trained like another one.
+
+    Args:
+        network: the user's `Network`.
+        others: list of `Network`.
+        files: list of str, where each of them lies, or what it is called.
+
+    Raises:
+        Refused: for another architecture, other classes, columns or words, and equal weights.
+    """
+    if others:
+        FileNetworks(network, others, files)
+
+
 def with_networks(subject, networks, counts):
     """A subject with networks that were trained like its own.
 

@@ -63,6 +63,8 @@ def write(folder):
         loans(start).to_csv(folder / f"{name}.csv", index=False)
     (folder / "lending.toml").write_text(SHEET)
     lender().save(folder / "lender.keras")
+    with_activations().save(folder / "net.keras")
+    with_activations([1, 2, 0]).save(folder / "second.keras")
     rows = [(number, text, ("bad", "good")[number % 2]) for number, text in enumerate(own_data.reviews(60))]
     with open(folder / "reviews.csv", "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("number", "text", "mood"), *rows])
@@ -97,14 +99,19 @@ APPLICATIONS = SHEET.replace('"loans"', '"applications"').replace("threshold = 0
 APPLICATIONS += '[columns.branch]\nroles = ["metadata"]\n'
 
 
-def with_activations():
-    """The lender's network with its inputs, less their mean, in a layer before the output, by which it knows no more."""
+def with_activations(order=(0, 1, 2), sign=1):
+    """The lender's network with its inputs, less their mean, in a layer before the output, by which it knows no more.
+
+    With another order of this layer it decides the same by other weights, as one trained from another seed may; with the sign -1 it
+    decides the opposite.
+    """
     frame = loans(0)[list(own_data.WEIGHTS)]
     mean, spread = frame.mean().to_numpy(), frame.std().to_numpy()
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3), keras.layers.Dense(1, "sigmoid")])
     weights = -np.array(list(own_data.WEIGHTS.values()))
-    model.layers[0].set_weights([np.diag(1 / spread), -mean / spread])
-    model.layers[1].set_weights([weights[:, None], np.zeros(1)])
+    order = list(order)
+    model.layers[0].set_weights([np.diag(1 / spread)[:, order], (-mean / spread)[order]])
+    model.layers[1].set_weights([sign * weights[order][:, None], np.zeros(1)])
     return model
 
 
@@ -188,13 +195,13 @@ def write_beats(path, count=300):
     np.savez(path, x=inputs, y=_turn(labels.tolist(), sways, {0: 1, 1: 0}), channels=["lead", "sway"])
 
 
-def write_pictures(folder, count=300):
+def write_pictures(folder, count=300, seed=0):
     """Reddish (1) and bluish (0) pictures in folders of their class, of which dark ones are often wrong; and their cameras.
 
     Returns:
         the path of the metadata, beside the folder.
     """
-    rng, labels = np.random.default_rng(0), [number % 2 for number in range(count)]
+    rng, labels = np.random.default_rng(seed), [number % 2 for number in range(count)]
     is_dark = rng.random(count) < 0.3
     rows = ["path,camera"]
     for number, label in enumerate(_turn(labels, is_dark, {0: 1, 1: 0})):
@@ -206,6 +213,15 @@ def write_pictures(folder, count=300):
         rows.append(f"{label}/{path.name},{'xy'[number % 3 == 0]}")
     (folder.parent / "cameras.csv").write_text("\n".join(rows))
     return folder.parent / "cameras.csv"
+
+
+def write_counterparts(folder):
+    """Metadata of the photographs of a folder, with an edited one of each, and their sheet."""
+    names = sorted(path.relative_to(folder / "photos").as_posix() for path in (folder / "photos").rglob("*.jpg"))
+    rows = [f"{name},{('f', 'm')[number % 2]},photo.jpg" for number, name in enumerate(names)]
+    (folder / "photos.csv").write_text("\n".join(["path,sex,edited", *rows]))
+    text = 'rows_are_units = true\n[columns.sex]\nroles = ["protected"]\n[columns.edited]\ncounterpart_of = "sex"\n'
+    (folder / "photos.toml").write_text(text)
 
 
 def reds():

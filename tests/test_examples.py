@@ -142,6 +142,7 @@ def newcomer(tmp_path_factory):
     attention_networks.write(folder)
     concept_files.write(folder)
     audit_files.write(folder)
+    audit_files.write_counterparts(folder)
     for name, methods in (("before", '["gradient", "gradcam"]'), ("after", '["gradient"]')):
         (folder / f"{name}.toml").write_text(RECIPE.format(name=name, methods=methods))
     return folder

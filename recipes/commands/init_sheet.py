@@ -50,7 +50,8 @@ HEADER = """\
 #   unit        whom a row belongs to, such as a person or a day: rows of one unit are never split.
 #   time        a number or a date. id: a name of a row; it is not looked at.
 #   legitimate  a reason that may decide. protected: read for questions about groups. immutable: nobody can change it.
-# Other keys: levels = ["a", "b"], encoding = "one-hot", fill = VALUE, factor = "NAME", actionable = "up", "down" or "any".
+# Other keys: levels = ["a", "b"], encoding = "one-hot", fill = VALUE, factor = "NAME", actionable = "up", "down" or "any",
+#   counterpart_of = "COLUMN" for the edited text or photograph of each row, as of the other group of a protected column.
 title = ""
 # Audits a year: the level of each is .05 divided by it.
 looks = 1

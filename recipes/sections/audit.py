@@ -37,11 +37,14 @@ def list_jobs(recipe, session):
 
     table = recipe.audit
     parts, plan = parts_of(session), plan_questions(table, session)
-    answers = [_answer_job(table, *part) for part in parts]
-    arguments = {name: plan[name] for name in ("questions", "lacking", "alpha")}
+    answers = [_answer_job(table, *part, plan["described"]) for part in parts]
+    untrained = _untrained_jobs(recipe, plan["untrained"], parts)
+    counterparts = _counterpart_jobs(table, plan["counterparts"], parts, session)
+    arguments = {name: plan[name] for name in ("questions", "lacking", "alpha", "untrained", "counterparts")}
     arguments |= {"strict": table.strict, "parts": [list(part) for part in parts]}
-    rows = Job("audit/rows", "audit rows", arguments, tuple(job.key for job in answers), reads=_reads(table.current))
-    return [*answers, rows, *_check_jobs(recipe, plan, rows)]
+    needs = tuple(job.key for job in (*answers, *untrained, *counterparts))
+    rows = Job("audit/rows", "audit rows", arguments, needs, reads=_reads(table.current))
+    return [*answers, *untrained, *counterparts, rows, *_check_jobs(recipe, plan, rows)]
 
 
 def _reads(current):
@@ -49,25 +52,63 @@ def _reads(current):
     return ("model", "audit", *(["current"] if current else []))
 
 
-def _answer_job(table, name, start, stop):
+def _answer_job(table, name, start, stop, described):
     """The job that asks the network about some rows of a set: `Job`."""
     # Which columns are read is said by the sheet and by the rows to test.
     reads = _reads(name == "current" and table.current)
     arguments = {"set": name, "start": start, "stop": stop}
+    arguments |= {"described": True} if described and name != "current" else {}
     key = f"audit/answers/{name}-{start:08d}"
     return Job(key, "audit answers", arguments, passes=(stop - start) / 3, reads=reads)
+
+
+def _untrained_jobs(recipe, count, parts):
+    """The jobs that ask untrained networks about the rows to test, all parts of one network before the next: list of `Job`."""
+    reads = _reads(False)
+    return [
+        Job(
+            f"audit/untrained/{place}-{start:08d}",
+            "audit untrained",
+            {"untrained": place, "start": start, "stop": stop, "seed": recipe.seed},
+            passes=(stop - start) / 3,
+            reads=reads,
+        )
+        for place in range(count)
+        for name, start, stop in parts
+        if name == "test"
+    ]
+
+
+def _counterpart_jobs(table, columns, parts, session):
+    """The jobs that ask the network about counterparts of the rows to test, all parts of a column before the next: list of `Job`."""
+    from recipes.audits import counterpart_paths, read_sets
+
+    sets, jobs = read_sets(session), []
+    for number, column in enumerate(columns):
+        is_image = sets.signature.kind == "image"
+        paths = counterpart_paths(table, sets, column) if is_image else []
+        for start, stop in [(start, stop) for name, start, stop in parts if name == "test"]:
+            arguments = {"column": column, "start": start, "stop": stop}
+            files = [f"file:{path}" for path in paths[start:stop] if path is not None]
+            key = f"audit/counterparts/{number}-{start:08d}"
+            reads = (*_reads(False), *dict.fromkeys(files))
+            jobs.append(Job(key, "audit counterparts", arguments, passes=(stop - start) / 3, reads=reads))
+    return jobs
 
 
 def _check_jobs(recipe, plan, rows):
     """The jobs that measure the evidence of each check: list of `Job`."""
     shared = {"alpha": plan["alpha"], "seed": recipe.seed, "method": DATA}
+    from sanity.audit.questions import checks_of
+
+    on_all_networks = checks_of("reasons") if recipe.audit.replicates else []
     return [
         Job(
             f"audit/checks/{check}",
             "evidence of data",
             {**shared, "check": check, "settings": settings},
             (rows.key,),
-            reads=rows.reads,
+            reads=(*rows.reads, *(["replicates"] if check in on_all_networks else [])),
             judged_in=f"0-{check}",
         )
         for check, settings in plan["checks"]
@@ -177,6 +218,7 @@ def _show_audit(recipe, jobs, store):
         "Data": ("test", "train", "current", "metadata"),
         "Columns": ("sheet", "label", "no_protected"),
         "Text": ("vocabulary", "tokenizer"),
+        "Networks": ("replicate",),
         "Questions": ("questions", "strict", "draws", "tries"),
     },
     examples=(
@@ -233,6 +275,13 @@ def _show_audit(recipe, jobs, store):
 )
 @click.option("--tokenizer", type=click.Path(), metavar="FILE", help="The tokenizer.json of such a network.")
 @click.option(
+    "--replicate",
+    multiple=True,
+    type=click.Path(),
+    metavar="FILE",
+    help="A network trained like the model from another seed. May be repeated; reasons and changes of decisions must then hold on all.",
+)
+@click.option(
     "--questions",
     metavar="NAMES",
     help="Of reasons, failures, shift, proxies, groups, simpler and record, separated by commas.  [default: all that data and sheet leave room for]",
@@ -250,7 +299,7 @@ def _show_audit(recipe, jobs, store):
 )
 @verdict_options
 @click.pass_context
-def command(context, test, questions, fail_on, baseline, **options):
+def command(context, test, replicate, questions, fail_on, baseline, **options):
     """Audit a network on your data: reasons, failures, shift, proxies, groups, simpler models, and a record.
 
     Each finding rests on an adjusted p and on a margin. Every question is asked again of copies of your data with nothing in
@@ -258,7 +307,7 @@ def command(context, test, questions, fail_on, baseline, **options):
     """
     names = ("train", "current", "metadata", "sheet", "label", "vocabulary", "tokenizer", "strict", "draws", "tries")
     names += ("no_protected",)
-    audit = {"test": test, **{name: options.pop(name) for name in names}}
+    audit = {"test": test, **{name: options.pop(name) for name in names}, "replicates": list(replicate) or None}
     with plain_errors():
         audit["questions"] = split_names(questions or "")
     tables = {"audit": {name: value for name, value in audit.items() if value is not None}}
@@ -272,6 +321,8 @@ register(
         list_jobs=list_jobs,
         work={
             "audit answers": Deferred("recipes.audits:answer_part"),
+            "audit untrained": Deferred("recipes.audits:answer_untrained"),
+            "audit counterparts": Deferred("recipes.audits:answer_counterparts"),
             "audit rows": Deferred("recipes.audits:gather_rows"),
             "evidence of data": Deferred("recipes.audits:measure_check"),
             "audit record": Deferred("recipes.audits:write_record"),

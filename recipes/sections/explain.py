@@ -379,7 +379,7 @@ def _show_graphs(recipe, jobs, store):
         "Data": ("data_path", "table", "text", *DATA_DETAILS),
         "Target": ("contrast",),
         "Method": ("method_options", "layer", "graph", "width"),
-        "Decision": ("reasons", "row", "sheet"),
+        "Decision": ("reasons", "row", "sheet", "replicate"),
     },
     examples=(
         ("lab explain photo.jpg --method gradcam --model my.keras --input-range -1 1", "one photograph"),
@@ -471,6 +471,13 @@ def _show_graphs(recipe, jobs, store):
     metavar="FILE",
     help="TOML file that says what columns are and how scores become decisions. `lab init-sheet` writes one to fill in.",
 )
+@click.option(
+    "--replicate",
+    multiple=True,
+    type=click.Path(),
+    metavar="FILE",
+    help="For --reasons: a network trained like the model from another seed, on which reasons and changes must hold too. May be repeated.",
+)
 @click.pass_context
 def command(
     context,
@@ -489,6 +496,7 @@ def command(
     reasons,
     row,
     sheet,
+    replicate,
     **options,
 ):
     """Explain photographs, rows of a table, series or texts: one map for each and every method, and how far methods agree.
@@ -496,8 +504,9 @@ def command(
     IMAGES are files, folders, CSV lists with the columns path and label, and shards (.tar, .tfrecord) or patterns of
     them. Everything else is named by --data, --table or --text. A method that cannot explain this model is listed as refused, with the reason.
     """
-    if reasons or row or sheet:
-        _record_reasons(reasons, row, sheet, table, [*images, *filter(None, (data_path, text))], options)
+    if reasons or row or sheet or replicate:
+        others = [*images, *filter(None, (data_path, text))]
+        _record_reasons(reasons, row, sheet, table, others, list(replicate), options)
         return
     explain_table = {name: options.pop(name) for name in ("target", "output", "region", "only", "contrast", "shard")}
     with plain_errors():
@@ -518,7 +527,7 @@ def command(
     launch_tables(context, "explain", options, {"explain": explain_table, **tables})
 
 
-def _record_reasons(reasons, row, sheet, table, others, options):
+def _record_reasons(reasons, row, sheet, table, others, replicates, options):
     """Write the record of one decision, and print it."""
     from recipes.errors import redirect_output, report_full_disk
     from recipes.launch import print_json
@@ -526,13 +535,13 @@ def _record_reasons(reasons, row, sheet, table, others, options):
     with plain_errors():
         if not (reasons and row and sheet and table) or others:
             raise Refused(
-                f"The reasons of a decision need --reasons, --row, --sheet and --table, and no other inputs. Received: {_named(reasons=reasons, row=row, sheet=sheet, table=table)}{' and ' + str(others[0]) if others else ''}."
+                f"The reasons of a decision need --reasons, --row, --sheet and --table, and no other inputs. Received: {_named(reasons=reasons, row=row, sheet=sheet, table=table, replicate=replicates)}{' and ' + str(others[0]) if others else ''}."
             )
     with plain_errors(), report_full_disk(), redirect_output():
         from recipes import schema
 
         values = {"name": "reasons", "seed": options["seed"], "model": model_table(options)}
-        recipe = schema.recipe({**values, "audit": {"test": table, "sheet": sheet}})
+        recipe = schema.recipe({**values, "audit": {"test": table, "sheet": sheet, "replicates": replicates}})
         record_decision = Deferred("recipes.reason_records:record_decision")
         record, path = record_decision(recipe, row, options["out"], options["allow_code"])
     if options["as_json"]:

@@ -7,6 +7,7 @@ from lab.environment import tf
 from lab.refusal import Refused
 from lab.scoring import mean_over_positions
 from sanity.audit.signature import Signature
+from sanity.untrained import untrained_weights
 
 # Activations of a row that are kept, as components where there are more.
 CHANNELS = 64
@@ -93,6 +94,61 @@ def answer(network, inputs, count, *, activations=True, most=None):
     hidden = values.pop("hidden", None)
     computed = {name.removeprefix("output "): value for name, value in values.items()}
     return _logits(network, inputs, computed, count), hidden
+
+
+def can_be_untrained(network):
+    """Whether a network has activations and weights that can be drawn anew: bool.
+
+    Args:
+        network: `lab.network.Network`.
+    """
+    return "weights" in network.capabilities and last_activations(network) is not None
+
+
+def untrained_activations(network, inputs, count, state):
+    """Activations before the output layer of an untrained network of the same architecture.
+
+    Args:
+        network: `lab.network.Network`.
+        inputs: as of `answer`.
+        count: int, how many classes it tells, 1 for a number.
+        state: dict of variable name to array, as of `untrained_state`.
+
+    Returns:
+        float32 [rows, channels].
+    """
+    with network.weights(state):
+        return answer(network, inputs, count)[1]
+
+
+def untrained_state(network, inputs, place, *, seed):
+    """Weights of an untrained network, with normalization that fits some inputs.
+
+    Args:
+        network: `lab.network.Network`.
+        inputs: as of `answer`, a few.
+        place: int, which of several untrained networks.
+        seed: int, of all of them.
+
+    Returns:
+        dict of variable name to array.
+    """
+    return untrained_weights(network, network.inputs(inputs), place, seed=seed)
+
+
+def stack_untrained(activations):
+    """Activations of several untrained networks side by side, each in the directions in which they vary most.
+
+    Args:
+        activations: list of float32 [rows, channels].
+
+    Returns:
+        float32 [rows, networks, at most CHANNELS], or None where there are none.
+    """
+    if not activations:
+        return None
+    reduced = [reduce_channels(hidden, components_of(hidden)).astype("float32") for hidden in activations]
+    return np.stack(reduced, axis=1)
 
 
 def _logits(network, inputs, computed, count):

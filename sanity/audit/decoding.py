@@ -7,14 +7,19 @@ from scipy import stats
 
 from sanity.audit.components import principal_axes
 from sanity.audit.copies import list_copies, read_copies
+from sanity.audit.descriptors import OF_PICTURES
 from sanity.audit.eyes import area_under_curve
 from sanity.audit.legitimate import odds_on_half
 from sanity.audit.permutation import halves
+from sanity.audit.ranking import area_shares, mean_by_unit
+from sanity.probes.control_tasks import control_labels, input_types
 from sanity.seeds import derive_seed
-from sanity.statistics import Interval
+from sanity.statistics import Interval, without_interval
 
 # Components of activations, ridge of the probe for each row, redraws for each copy, and for a mean that is shown.
 COMPONENTS, RIDGE, OF_COPIES, OF_MEAN = 50, 0.05, 99, 50
+# Rows that are clustered for a control task, and such tasks.
+CLUSTERED, TASKS = 4000, 3
 
 
 def components(values):
@@ -47,14 +52,29 @@ def probe_auc(values, members, fitted, chance=None):
     Returns:
         float64 [draws], the area under the ROC curve; .5 where one side is empty.
     """
+    scores = probe_scores(values, members, fitted, chance)
+    areas = areas_of(scores, members[:, ~fitted])
+    # What scores have of the expectation alone is the same for all members, and is taken off.
+    return areas if chance is None else 0.5 + areas - areas_of(scores, np.tile(chance[~fitted], (len(scores), 1)))
+
+
+def probe_scores(values, members, fitted, chance=None):
+    """What a ridge probe, fitted on some rows, says of the others.
+
+    Args:
+        values: float64 [rows, components].
+        members: float64 [draws, rows], 0 or 1.
+        fitted: bool [rows].
+        chance: as of `probe_auc`.
+
+    Returns:
+        float64 [draws, rows that were not fitted].
+    """
     known = values[fitted]
     centre = members[:, fitted].mean(axis=1, keepdims=True) if chance is None else chance[fitted]
     targets = members[:, fitted] - centre
     weights = np.linalg.solve(known.T @ known + RIDGE * len(known) * np.eye(known.shape[1]), known.T @ targets.T)
-    scores = (values[~fitted] @ weights).T
-    areas = areas_of(scores, members[:, ~fitted])
-    # What scores have of the expectation alone is the same for all members, and is taken off.
-    return areas if chance is None else 0.5 + areas - areas_of(scores, np.tile(chance[~fitted], (len(scores), 1)))
+    return (values[~fitted] @ weights).T
 
 
 def areas_of(scores, members):
@@ -95,7 +115,11 @@ class Decoded:
         layer: float, of the activations as they are.
         redrawn: float, the same of redrawn members, on average.
         legitimate: float, of legitimate columns alone.
-        inputs: float, of the network's inputs, nan where they are not known.
+        inputs: float, of the network's inputs, or of what is computed of them; nan where they are not known.
+        untrained: float64 [networks, 2], of activations of untrained networks: as they are, and without what legitimate columns
+            say of them.
+        lead: `Interval`, by how much the area without what legitimate columns say is above the mean of untrained networks.
+        control: float, of random labels of clusters of inputs, in the place of the column.
     """
 
     areas: np.ndarray
@@ -103,6 +127,9 @@ class Decoded:
     redrawn: float
     legitimate: float
     inputs: float
+    untrained: np.ndarray
+    lead: Interval
+    control: float
 
     @property
     def excess(self):
@@ -131,7 +158,9 @@ class Problem:
         self.fitted = halves(self.units, seed=derive_seed(seed, "halves"))
         self.plain = components(rows.features[contrast.places])
         self.values = components(without(rows.features[contrast.places], features))
-        self.inputs = None if rows.inputs is None else components(rows.inputs[contrast.places])
+        numbers = input_numbers(rows)
+        self.inputs = None if numbers is None else components(numbers[contrast.places])
+        self.untrained = [] if rows.untrained is None else list(np.moveaxis(rows.untrained[contrast.places], 1, 0))
         self.odds = odds_on_half(features, contrast.members, self.units, self.fitted)
 
     def decode(self, draws):
@@ -149,7 +178,44 @@ class Problem:
         areas = self._areas(self.contrast.members, self.values, self.odds, draws, derive_seed(self.seed, "redrawn"))
         redrawn = self.odds.draw(OF_MEAN, seed=derive_seed(self.seed, "of mean"))
         plain = probe_auc(self.plain, np.vstack([members, redrawn]), self.fitted)
-        return Decoded(areas, float(plain[0]), float(plain[1:].mean()), float(of_legitimate), float(of_inputs))
+        return Decoded(
+            areas,
+            float(plain[0]),
+            float(plain[1:].mean()),
+            float(of_legitimate),
+            float(of_inputs),
+            *self._beside_untrained(),
+            self._control_area(),
+        )
+
+    def _beside_untrained(self):
+        """The areas of untrained networks, and the lead of the trained one."""
+        members = self.contrast.members[None]
+        without_legitimate = [components(without(values, self.features)) for values in self.untrained]
+        if not without_legitimate:
+            return np.zeros((0, 2)), without_interval()
+        plain = [probe_auc(components(values), members, self.fitted)[0] for values in self.untrained]
+        shares = np.array([self._shares(values) for values in without_legitimate])
+        lead = mean_by_unit(self._shares(self.values) - shares.mean(axis=0), self.units[~self.fitted])
+        return np.stack([plain, 0.5 + shares.mean(axis=1)], axis=1), lead
+
+    def _shares(self, values):
+        """What each row that was not fitted adds to the area above that of the expectation: float64 [rows]."""
+        members, chance = self.contrast.members, self.odds.chance
+        scores = probe_scores(values, members[None], self.fitted, chance)[0]
+        return area_shares(scores, members[~self.fitted]) - area_shares(scores, chance[~self.fitted])
+
+    def _control_area(self):
+        """How well the same probe learns random labels of clusters of inputs, on average: float, nan without inputs."""
+        if self.inputs is None or not self.inputs.size:
+            return float("nan")
+        kept = np.random.default_rng(derive_seed(self.seed, "clustered")).permutation(len(self.inputs))[:CLUSTERED]
+        types = input_types(self.inputs[kept], seed=derive_seed(self.seed, "types") % 2**31)
+        labels = [
+            control_labels(types, self.contrast.members[kept].astype(int), seed=derive_seed(self.seed, "task", task))
+            for task in range(TASKS)
+        ]
+        return float(probe_auc(self.plain[kept], np.array(labels, "float64"), self.fitted[kept]).mean())
 
     def _areas(self, members, values, odds, draws, seed):
         return probe_auc(values, np.vstack([members, odds.draw(draws, seed=seed)]), self.fitted, odds.chance)
@@ -184,6 +250,27 @@ class Problem:
         draws = max(OF_COPIES, int(np.ceil(2 / alpha)))
         areas = self._areas(members, values, odds, draws, derive_seed(self.seed, "of copies", number))
         return (areas >= areas[0] - 1e-12).mean() <= alpha
+
+
+def input_numbers(rows):
+    """Inputs as numbers, without any network: those of a table, and of other data what is computed of them.
+
+    Args:
+        rows: `Rows`.
+
+    Returns:
+        float64 [rows, features], or None where nothing is known of the inputs.
+    """
+    if rows.inputs is not None:
+        return np.asarray(rows.inputs, "float64")
+    columns = [column.values for column in rows.columns if column.kind == "statistic" and not column.is_category]
+    columns += [rows.descriptors[name] for name in OF_PICTURES if name in rows.descriptors]
+    if not columns:
+        return None
+    values = np.column_stack(columns)
+    known = np.isfinite(values)
+    means = np.where(known, values, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    return np.where(known, values, means)
 
 
 def distance_of(area, more):

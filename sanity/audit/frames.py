@@ -86,7 +86,11 @@ _MISSING = sorted({form for word in MISSING for form in (word, word.upper(), wor
 
 def _is_text(name, sheet):
     column = sheet.column(name)
-    return bool(column.levels) or column.kind in ("category", "text") or bool(set(column.roles) & set(AS_TEXT))
+    return (
+        bool(column.levels or column.counterpart_of)
+        or column.kind in ("category", "text")
+        or bool(set(column.roles) & set(AS_TEXT))
+    )
 
 
 def _refuse_encoding(content, path):
@@ -129,6 +133,8 @@ class Tables:
         classes: tuple of str; empty for a regression.
         notes: tuple of str, what a reader has to know first.
         texts: dict of set to list of str, what a network of texts takes.
+        counterparts: dict of protected column to list of str, for each row to test the text, or the path of the picture, that is its
+            counterpart in the other group; None where there is none.
     """
 
     rows: dict
@@ -136,6 +142,7 @@ class Tables:
     classes: tuple = ()
     notes: tuple = ()
     texts: dict = field(default_factory=dict)
+    counterparts: dict = field(default_factory=dict)
 
 
 def read_tables(frames, sheet, signature, sources=None):
@@ -170,7 +177,8 @@ def read_tables(frames, sheet, signature, sources=None):
     rows = {name: replace(table, labels=labels[name]) for name, table in rows.items()}
     notes = (*known.notes, *reader.notes(), *_label_notes(rows, sheet))
     texts = {name: _texts(frame[text], text, sources[name]) for name, frame in frames.items()} if text else {}
-    return Tables(rows, places, () if signature.is_regression else classes, notes, texts)
+    counterparts = {column: list(cell_words(frames["test"][name])) for column, name in sheet.counterparts.items()}
+    return Tables(rows, places, () if signature.is_regression else classes, notes, texts, counterparts)
 
 
 def _named(frame, source):
@@ -196,7 +204,9 @@ def _text_column(sheet, signature, frame, source):
     """The column that a network of texts takes: str, or None for other networks."""
     if signature.kind != "text":
         return None
-    names = [name for name in frame.columns if sheet.column(name).kind == "text"]
+    names = [
+        name for name in frame.columns if sheet.column(name).kind == "text" and not sheet.column(name).counterpart_of
+    ]
     stated = [name for name in names if "input" in sheet.column(name).roles] or names
     if len(stated) != 1:
         raise Refused(
@@ -245,7 +255,7 @@ def _in_order(columns, names, frames, sources):
 def _may_be_input(name, frame, sheet):
     """Whether a column without a role is an input: bool."""
     column = sheet.column(name)
-    if column.roles or column.kind == "text":
+    if column.roles or column.kind == "text" or column.counterpart_of:
         return False
     return bool(column.levels) or (column.kind != "category" and holds_numbers(frame[name]))
 
@@ -267,7 +277,11 @@ def _known_columns(frames, sheet, inputs, text):
     known = _Known()
     for name in frames["test"].columns:
         column, cells = sheet.column(name), [frame[name] for frame in frames.values() if name in frame.columns]
-        if name == text or (set(column.roles) & {"id", "label", "time", "unit"} and name not in inputs):
+        if (
+            name == text
+            or column.counterpart_of
+            or (set(column.roles) & {"id", "label", "time", "unit"} and name not in inputs)
+        ):
             continue
         if frames["test"][name].isna().all() and column.kind != "text":
             known.notes.append(f"the column {name} holds nothing in the test rows, and was left out")

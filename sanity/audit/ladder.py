@@ -11,9 +11,12 @@ import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from threadpoolctl import threadpool_limits
 
+from sanity.audit.descriptors import COLOURS, GRADIENTS, WORDS, count_words
 from sanity.audit.permutation import unit_folds
 from sanity.seeds import derive_seed
 
@@ -34,7 +37,11 @@ CONSTANT, COLUMN, LINEAR, TREE, ADDITIVE, PAIRS, BOOSTED = (
     "additive model with pairs",
     "boosted trees",
 )
+# Linear models of what is computed of a picture or a text, by what they take.
+DESCRIBED = {f"linear model of {name}": name for name in (COLOURS, GRADIENTS, WORDS)}
 STRENGTHS = tuple({"C": strength} for strength in (0.1, 1.0, 0.01, 10.0))
+WEAK_STRENGTHS = tuple({"C": strength} for strength in (0.001, 0.01, 0.0001, 0.1))
+WORD_STRENGTHS = tuple({"C": strength} for strength in (1.0, 10.0, 0.1, 100.0))
 LEAVES = tuple({"min_samples_leaf": rows} for rows in (20, 5, 60, 150))
 BOOSTS = tuple(
     {"learning_rate": rate, "max_leaf_nodes": leaves} for rate, leaves in ((0.1, 8), (0.1, 31), (0.03, 31), (0.03, 8))
@@ -76,7 +83,8 @@ def rung_names(rows):
         rows: `Rows`, with the answers of the network.
     """
     pairs = has_pairs() and rows.logits.shape[1] <= 2
-    return [CONSTANT, COLUMN, LINEAR, TREE, ADDITIVE, *([PAIRS] if pairs else []), BOOSTED]
+    described = [rung for rung, name in DESCRIBED.items() if name in rows.descriptors]
+    return [CONSTANT, COLUMN, LINEAR, *described, TREE, ADDITIVE, *([PAIRS] if pairs else []), BOOSTED]
 
 
 def class_places(rows):
@@ -178,7 +186,12 @@ def train_ladder(train, test, *, seed, budget=BUDGET, names=None):
     with threadpool_limits(1 if len(train) < MANY else None), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.filterwarnings("ignore", "Missing values detected")  # Of plots that are not drawn here.
-        return [_train(name, data, plain, hinged, budget) for name in names or rung_names(test)]
+        known = [name for name in names or rung_names(test) if _can_be_trained(name, train)]
+        return [_train(name, data, plain, hinged, budget) for name in known]
+
+
+def _can_be_trained(name, train):
+    return name not in DESCRIBED or DESCRIBED[name] in train.descriptors
 
 
 @dataclass(frozen=True)
@@ -220,12 +233,20 @@ class _Data:
 def _train(name, data, plain, hinged, budget):
     if name == COLUMN:
         return _train_column(data, plain)
+    if name in DESCRIBED:
+        numbers = [rows.descriptors[DESCRIBED[name]] for rows in (data.train, data.test)]
+        return _tune(name, data, *numbers, _CANDIDATES[name][:budget], None)
     is_glass = name in (ADDITIVE, PAIRS) and has_pairs()
     encoder = hinged if name == ADDITIVE and not is_glass else plain
     first, second = (_raw(rows) if is_glass else encoder.matrix(rows) for rows in (data.train, data.test))
     kinds = ["nominal" if column.is_category else "continuous" for column in model_columns(data.train)]
     settings = list(_CANDIDATES[name] if not (name == ADDITIVE and is_glass) else SHAPES)[:budget]
-    options = {"seed": data.seed, "classes": data.classes, "kinds": kinds if is_glass else None}
+    return _tune(name, data, first, second, settings, kinds if is_glass else None)
+
+
+def _tune(name, data, first, second, settings, kinds):
+    """The rung with the settings of the least loss on held-out folds."""
+    options = {"seed": data.seed, "classes": data.classes, "kinds": kinds}
 
     def build(setting, final=False):
         return _estimator(name, setting, is_final=final, **options)
@@ -262,8 +283,11 @@ def _estimator(name, setting, *, seed, classes, kinds, is_final):
         kind = ExplainableBoostingRegressor if is_regression else ExplainableBoostingClassifier
         bags = {"outer_bags": 4 if is_final else 1, "learning_rate": 0.05, "n_jobs": 1, "random_state": seed % 2**31}
         return kind(feature_types=kinds, interactions=0 if name == ADDITIVE else 10, **bags, **setting)
-    if name in (LINEAR, ADDITIVE):
-        return Ridge(1 / setting["C"]) if is_regression else LogisticRegression(C=setting["C"], max_iter=1000)
+    if name in (LINEAR, ADDITIVE, *DESCRIBED):
+        linear = Ridge(1 / setting["C"]) if is_regression else LogisticRegression(C=setting["C"], max_iter=1000)
+        if name not in DESCRIBED:
+            return linear
+        return make_pipeline(count_words() if DESCRIBED[name] == WORDS else StandardScaler(), linear)
     if name == TREE:
         kind = DecisionTreeRegressor if is_regression else DecisionTreeClassifier
         return kind(max_depth=4, random_state=0, **setting)
@@ -274,6 +298,7 @@ def _estimator(name, setting, *, seed, classes, kinds, is_final):
 
 
 _CANDIDATES = {CONSTANT: ({},), LINEAR: STRENGTHS, TREE: LEAVES, ADDITIVE: STRENGTHS, PAIRS: SHAPES, BOOSTED: BOOSTS}
+_CANDIDATES |= {rung: WORD_STRENGTHS if name == WORDS else WEAK_STRENGTHS for rung, name in DESCRIBED.items()}
 
 
 def loss_names(rows):

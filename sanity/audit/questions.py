@@ -4,17 +4,30 @@ audit(network, test, ...) -> [Verdict]
 """
 
 from dataclasses import replace
+from os import PathLike
 
 import numpy as np
 
 from lab.refusal import Refused
 from lab.registry import nearest, options
-from sanity.audit.answers import answer, components_of, predictor, reduce_channels, signature_of
+from sanity.audit.answers import (
+    answer,
+    can_be_untrained,
+    components_of,
+    predictor,
+    reduce_channels,
+    signature_of,
+    stack_untrained,
+    untrained_activations,
+    untrained_state,
+)
 from sanity.audit.frames import read_frame, read_tables
 from sanity.audit.rows import AuditSubject
 from sanity.audit.sheet import open_sheet
 from sanity.checks import checks
 from sanity.examination import judge_with_controls, measure_rows, refuse_settings
+from sanity.randomization import STATISTICS_IMAGES
+from sanity.user_networks import refuse_replicates
 
 # In the order of the report.
 QUESTIONS = ("reasons", "failures", "shift", "proxies", "groups", "simpler", "record")
@@ -172,8 +185,69 @@ def level(sheet, questions, strict):
     return sheet.alpha / (max(count_tests(questions), 1) if strict else 1)
 
 
+def count_untrained(names, sheet, network):
+    """How many untrained networks some checks compare with.
+
+    Args:
+        names: list of str, the checks.
+        sheet: `Sheet`; without protected and legitimate columns there is nothing to compare.
+        network: `lab.network.Network`.
+
+    Returns:
+        int, 0 where none can be made.
+    """
+    if not (sheet.with_role("protected") and sheet.with_role("legitimate") and can_be_untrained(network)):
+        return 0
+    return max((checks.tag(checks.get(name), "untrained", 0) for name in names), default=0)
+
+
+def with_untrained(subject, network, count, *, seed):
+    """The subject with activations of untrained networks on its tested rows.
+
+    Args:
+        subject: `AuditSubject` of a table.
+        network: `lab.network.Network`.
+        count: int, untrained networks.
+        seed: int, of all of them.
+
+    Returns:
+        `AuditSubject`.
+    """
+    inputs, classes = subject.test.inputs, subject.test.logits.shape[1]
+    states = [untrained_state(network, inputs[:STATISTICS_IMAGES], place, seed=seed) for place in range(count)]
+    untrained = stack_untrained([untrained_activations(network, inputs, classes, state) for state in states])
+    return replace(subject, test=replace(subject.test, untrained=untrained))
+
+
+def refuse_idle_replicates(replicates, questions):
+    """Refuse networks that no question asks.
+
+    Args:
+        replicates: list of networks or files.
+        questions: list of str.
+
+    Raises:
+        Refused: where reasons are not asked for, which alone have to hold on several networks.
+    """
+    if replicates and "reasons" not in questions:
+        raise Refused(
+            f"Replicates are asked for reasons of a table, with a [decision] in the sheet. Received: replicates, and the questions {', '.join(questions)}. Ask reasons too, or leave them out."
+        )
+
+
 def audit(
-    network, test, *, train=None, current=None, sheet=None, questions=None, strict=False, seed=0, title=None, **settings
+    network,
+    test,
+    *,
+    train=None,
+    current=None,
+    sheet=None,
+    questions=None,
+    strict=False,
+    seed=0,
+    title=None,
+    replicates=(),
+    **settings,
 ):
     """Ask what can be known of a network of tables before it is used: `docs/how-to/audit.md`.
 
@@ -187,6 +261,7 @@ def audit(
         strict: bool, whether all checks share one level of .05.
         seed: int.
         title: str, the network in words; None: its name.
+        replicates: networks trained like it from other seeds, as `network`, or files of such. Reasons and changes must hold on them.
         settings: of the checks, such as draws and tries; each check takes those that it has.
 
     Returns:
@@ -195,14 +270,17 @@ def audit(
     Raises:
         Refused: for data that cannot be read, and questions and settings that do not exist.
     """
+    network = _as_network(network)
     subject = open_subject(
-        _as_network(network), {"test": test, "train": train, "current": current}, open_sheet(sheet), title
+        network, {"test": test, "train": train, "current": current}, open_sheet(sheet), title, replicates
     )
     sets = [name for name in ("test", "train", "current") if getattr(subject, name) is not None]
     names = list_questions(questions, subject.sheet, sets)
     asked_checks = [check for name in names for check in checks_of(name)]
     refuse_unknown_settings(asked_checks, settings)
+    refuse_idle_replicates(replicates, names)
     subject = replace(subject, alpha=level(subject.sheet, names, strict))
+    subject = with_untrained(subject, network, count_untrained(asked_checks, subject.sheet, network), seed=seed)
     asked_settings = {check: settings_at(check, settings, subject.alpha) for check in asked_checks}
     verdicts = []
     for check in asked_checks:
@@ -220,7 +298,7 @@ def _as_network(network):
     return network if isinstance(network, Network) else load(network, as_table=True)
 
 
-def open_subject(network, sources, sheet, title=None):
+def open_subject(network, sources, sheet, title=None, replicates=()):
     """The network's answers on all sets.
 
     Args:
@@ -228,6 +306,7 @@ def open_subject(network, sources, sheet, title=None):
         sources: dict of "test" and, where there are any, "train" and "current" to data frames or paths of CSV files.
         sheet: `Sheet`.
         title: str, the network in words; None: its name.
+        replicates: networks trained like it, or files of such.
 
     Returns:
         `AuditSubject`.
@@ -260,5 +339,29 @@ def open_subject(network, sources, sheet, title=None):
         classes=tables.classes,
         input_places=tables.input_places,
         predict=predictor(network, signature.count),
+        networks=predict_alike(network, replicates, signature.count),
         **answered,
     )
+
+
+def predict_alike(network, replicates, count):
+    """What networks that were trained alike give for inputs.
+
+    Args:
+        network: `lab.network.Network`.
+        replicates: list of `Network`, of Keras models, or of files.
+        count: int, how many classes they tell, 1 for a number.
+
+    Returns:
+        tuple of functions, as of `sanity.audit.answers.predictor`.
+
+    Raises:
+        Refused: for networks of another architecture, of other classes or columns, or of equal weights.
+    """
+    others = [_as_network(replicate) for replicate in replicates]
+    names = [
+        str(replicate) if isinstance(replicate, (str, PathLike)) else other.name
+        for replicate, other in zip(replicates, others)
+    ]
+    refuse_replicates(network, others, names)
+    return tuple(predictor(other, count) for other in others)

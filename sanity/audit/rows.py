@@ -52,6 +52,10 @@ class Rows:
         times: float64 [rows], or None.
         protected: tuple of `Column`, read for questions about groups and for nothing else.
         inputs: what the network takes, float32 [rows, inputs], for tables; None for other data.
+        untrained: float32 [rows, networks, channels], the same activations of untrained networks, or None.
+        counterparts: dict of protected column to float64 [rows, classes], logits of the counterpart of each input in the other group,
+            nan where there is none.
+        descriptors: dict of name in `sanity.audit.descriptors` to array [rows, ...], what linear models take of pictures and texts.
     """
 
     columns: tuple
@@ -63,6 +67,9 @@ class Rows:
     times: np.ndarray | None = None
     protected: tuple = ()
     inputs: np.ndarray | None = None
+    untrained: np.ndarray | None = None
+    counterparts: dict = field(default_factory=dict)
+    descriptors: dict = field(default_factory=dict)
 
     def __len__(self):
         return len(self.units)
@@ -121,7 +128,11 @@ class Rows:
             name: tuple(replace(column, values=column.values[places]) for column in getattr(self, name))
             for name in ("columns", "protected")
         }
-        return replace(self, **parts, **columns)
+        named = {
+            field_name: {name: values[places] for name, values in getattr(self, field_name).items()}
+            for field_name in ("counterparts", "descriptors")
+        }
+        return replace(self, **parts, **columns, **named)
 
     def with_values(self, **values):
         """A copy with other values of some columns.
@@ -138,7 +149,7 @@ class Rows:
         )
 
 
-_ARRAYS = ("units", "labels", "logits", "features", "times", "inputs")
+_ARRAYS = ("units", "labels", "logits", "features", "times", "inputs", "untrained")
 
 
 @dataclass(frozen=True)

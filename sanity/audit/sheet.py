@@ -40,6 +40,8 @@ class ColumnSheet(_Part):
         actionable: "up", "down" or "any", how a person can change it; None: not at all.
         levels: the values of a category in the order in which the network knows them.
         encoding: how the network takes a category: its place in levels as one number, or one number for each level.
+        counterpart_of: the protected column whose other group this column has a counterpart of, for each row: of a text that text, of
+            a photograph the path of an edited one, beside the file of metadata; None for any other column.
         fill: what the network takes where a cell is missing, a number or a level; None: missing cells are refused.
     """
 
@@ -50,6 +52,7 @@ class ColumnSheet(_Part):
     levels: tuple[str, ...] = ()
     encoding: Literal["index", "one-hot"] = "index"
     fill: float | str | None = None
+    counterpart_of: str | None = None
 
     @model_validator(mode="after")
     def _refuse_contradictions(self):
@@ -103,6 +106,16 @@ class Sheet(_Part):
                 raise Refused(f"one column is the {role}. Received: {' and '.join(names)}")
         return self
 
+    @model_validator(mode="after")
+    def _refuse_counterparts_of_others(self):
+        protected = self.with_role("protected")
+        for name, column in self.columns.items():
+            if column.counterpart_of and column.counterpart_of not in protected:
+                raise Refused(
+                    f"counterpart_of names a protected column. Received: {column.counterpart_of!r} of the column {name}. {nearest(column.counterpart_of, protected)}"
+                )
+        return self
+
     @property
     def alpha(self):
         """The level of one audit: float."""
@@ -126,8 +139,18 @@ class Sheet(_Part):
             name: tuple("id" if role == "protected" else role for role in column.roles)
             for name, column in self.columns.items()
         }
-        columns = {name: column.model_copy(update={"roles": roles[name]}) for name, column in self.columns.items()}
+        columns = {
+            name: column.model_copy(
+                update={"roles": ("id",), "counterpart_of": None} if column.counterpart_of else {"roles": roles[name]}
+            )
+            for name, column in self.columns.items()
+        }
         return self.model_copy(update={"columns": columns})
+
+    @property
+    def counterparts(self):
+        """The column with counterparts of each protected column that has one: dict of str to str."""
+        return {column.counterpart_of: name for name, column in self.columns.items() if column.counterpart_of}
 
     def factors(self, names):
         """Columns that are one reason together.

@@ -20,6 +20,27 @@ STRATA, STRATUM, DONORS, ROWS, SCALING, BATCH = 50, 20, 16, 4000, 150, 65536
 TOGETHER, OUTPUT = "all of them", "output"
 
 
+def score_residual(score, features, units, *, seed):
+    """The score less what the legitimate columns say of it, learned on the other half of the units.
+
+    Args:
+        score: float64 [rows].
+        features: float64 [rows, features], as of `sanity.audit.legitimate.design`.
+        units: int [rows].
+        seed: int.
+
+    Returns:
+        float64 [rows].
+    """
+    first = halves(units, seed=derive_seed(seed, "residual"))
+    fitted = np.empty(len(score))
+    for side in (first, ~first):
+        known = features[~side]
+        gram = known.T @ known + np.eye(known.shape[1])
+        fitted[side] = features[side] @ np.linalg.solve(gram, known.T @ score[~side])
+    return score - fitted
+
+
 def sample_units(units, *, seed, rows=ROWS):
     """So many rows at most, by whole units.
 
@@ -199,17 +220,7 @@ class Swap:
         self.scores = np.stack(
             [swapped_scores(predict, self.rows.inputs, places, self.donors, decide) for places in candidates.values()]
         )
-        self.residual = self._residual(decide(self.rows.logits))
-
-    def _residual(self, score):
-        """The score less what the legitimate columns say of it, learned on the other half: float64 [rows]."""
-        first = halves(self.rows.units, seed=derive_seed(self.seed, "residual"))
-        fitted = np.empty(len(score))
-        for side in (first, ~first):
-            known = self.features[~side]
-            gram = known.T @ known + np.eye(known.shape[1])
-            fitted[side] = self.features[side] @ np.linalg.solve(gram, known.T @ score[~side])
-        return score - fitted
+        self.residual = score_residual(decide(self.rows.logits), self.features, self.rows.units, seed=seed)
 
     def measure(self, draws, tries, delta, level):
         """Compare the true group with groups drawn anew, and with rolled ones; and find use that is planted.

@@ -23,10 +23,11 @@ ALL = "protected columns"
 # The margin, in area under the ROC curve, and how often the column is drawn anew.
 DELTA, DRAWS = 0.05, 199
 ENCODED, NOT_DECODABLE = "ENCODED BEYOND LEGITIMATE", "NOT DECODABLE BEYOND LEGITIMATE"
-BESIDE = "An untrained network of the same shape is not among them."
+# Untrained networks whose layer is shown beside.
+UNTRAINED = 3
 
 
-@checks.register(claim="data", question="proxies")
+@checks.register(claim="data", question="proxies", untrained=UNTRAINED, descriptors=True)
 def decodable(subject, *, seed, draws=DRAWS, tries=TRIES):
     """Can a protected column be told from the activations better than from the legitimate columns?
 
@@ -198,12 +199,32 @@ def _clauses(subject, contrast, tried):
 
 
 def _also(decoded):
-    areas = [decoded.layer, decoded.redrawn, decoded.legitimate]
-    words = (
-        f"layer {areas[0]:.2f}; column drawn anew {areas[1]:.2f}; legitimate columns alone {areas[2]:.2f}; chance 0.50"
+    areas = [
+        ("layer", decoded.layer),
+        ("column drawn anew", decoded.redrawn),
+        ("legitimate columns alone", decoded.legitimate),
+        ("untrained networks", decoded.untrained[:, 0].mean() if len(decoded.untrained) else np.nan),
+        ("inputs", decoded.inputs),
+        ("chance", 0.5),
+    ]
+    words = "; ".join(f"{name} {area:.2f}" for name, area in areas if np.isfinite(area))
+    return (("area under the ROC curve", words), ("beside untrained networks", _untrained_words(decoded)))
+
+
+def _untrained_words(decoded):
+    """How far the layer is ahead of untrained networks, in words that decide nothing: str."""
+    lead, count = decoded.lead, len(decoded.untrained)
+    if not count:
+        return "none was asked. A layer that tells the column need not have learned it."
+    if not np.isfinite(lead.low):
+        return f"too few units to compare with {count} untrained networks."
+    if lead.low > 0:
+        finding = "the layer says more than they do"
+    else:
+        finding = "the layer says less than they do" if lead.high < 0 else "the layer may say no more than they do"
+    return (
+        f"{finding}, {lead.mean:+.2f} [{lead.low:+.2f}, {lead.high:+.2f}] for {count} networks. This decides nothing."
     )
-    inputs = "" if np.isnan(decoded.inputs) else f"; inputs {decoded.inputs:.2f}"
-    return (("area under the ROC curve", f"{words}{inputs}. {BESIDE}"),)
 
 
 def _listed(decoded):
@@ -215,6 +236,12 @@ def _listed(decoded):
         ("layer, column drawn anew", decoded.redrawn),
         ("legitimate columns alone", decoded.legitimate),
         ("inputs", decoded.inputs),
+        *((f"untrained network {number}", area) for number, area in enumerate(decoded.untrained[:, 0], 1)),
+        *(
+            (f"untrained network {number} without what legitimate columns say of it", area)
+            for number, area in enumerate(decoded.untrained[:, 1], 1)
+        ),
+        ("random labels of clusters of inputs, from the layer", decoded.control),
         ("chance", 0.5),
     ]
     return [{"told from": name, "area": float(area)} for name, area in rows if np.isfinite(area)]

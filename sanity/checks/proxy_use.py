@@ -11,7 +11,7 @@ import numpy as np
 
 from sanity.audit.copies import TRIES, would_find
 from sanity.audit.decisions import DecisionRule, decision_rule
-from sanity.audit.gates import answers_gate
+from sanity.audit.gates import answers_gate, trained_gates, units_gate
 from sanity.audit.legitimate import odds_gate, odds_on_half
 from sanity.audit.margin import (
     BEYOND,
@@ -25,6 +25,7 @@ from sanity.audit.margin import (
     margin_evidence,
     without_sign,
 )
+from sanity.audit.pairs import PAIRS, Pairs
 from sanity.audit.permutation import halves
 from sanity.audit.swaps import TOGETHER, Swap, read_swaps
 from sanity.checks import checks
@@ -61,23 +62,16 @@ def proxy_use(subject, *, seed, draws=DRAWS, tries=TRIES):
     Returns:
         list of `Evidence`, one for each group of a protected column against the rest.
     """
-    rows = subject.test
+    has_pairs = bool(subject.test.counterparts)
+    rows = _with_pairs(subject.test) if has_pairs else subject.test
     contrasts, few = all_contrasts(rows)
-    gates = (*sheet_gates(subject), _swap_gate(subject), _candidates_gate(subject), _decision_gate(subject))
-    gates += (contrasts_gate(rows, contrasts), *_answers_gates(subject))
+    gates = _pairs_gates(subject, rows, contrasts) if has_pairs else _swap_gates(subject)
+    gates += (_decision_gate(subject), contrasts_gate(rows, contrasts), *_answers_gates(subject))
     if any(gate.status != "passed" for gate in gates):
         return [Evidence("proxy_use", ALL, subject.title, subject.sizes, {}, gates)]
-    candidates = {contrast.column: _candidates(subject, contrast.column) for contrast in contrasts}
+    exchange = _exchange_pairs if has_pairs else _swap_columns
     swaps = [
-        Swap(
-            contrast,
-            rows,
-            legitimate_names(subject, contrast.column),
-            candidates[contrast.column],
-            subject.predict,
-            _score(subject),
-            seed=derive_seed(seed, "swapped", number),
-        )
+        exchange(subject, rows, contrast, derive_seed(seed, "swapped", number))
         for number, contrast in enumerate(contrasts)
     ]
     level = 1 - subject.alpha / sum(len(swap.candidates) for swap in swaps)
@@ -89,11 +83,39 @@ def proxy_use(subject, *, seed, draws=DRAWS, tries=TRIES):
     ]
 
 
+def _swap_columns(subject, rows, contrast, seed):
+    legitimate, candidates = legitimate_names(subject, contrast.column), _candidates(subject, contrast.column)
+    return Swap(contrast, rows, legitimate, candidates, subject.predict, _score(subject), seed=seed)
+
+
+def _exchange_pairs(subject, rows, contrast, seed):
+    return Pairs(contrast, rows, legitimate_names(subject, contrast.column), _score(subject), seed=seed)
+
+
+def _with_pairs(rows):
+    """Rows that have a counterpart by every protected column that has any, and these columns alone: `Rows`."""
+    known = np.all([np.isfinite(logits).all(axis=1) for logits in rows.counterparts.values()], axis=0)
+    paired = rows.take(known)
+    return replace(paired, protected=tuple(column for column in paired.protected if column.name in rows.counterparts))
+
+
+def _pairs_gates(subject, rows, contrasts):
+    """Pairs hold legitimate columns by themselves, and have to be of two groups: tuple of `Gate`."""
+    several = [column.name for column in rows.protected if sum(one.column == column.name for one in contrasts) > 1]
+    words = f"{len(rows):,} of {len(subject.test):,} rows have a counterpart"
+    two = Gate("counterparts are of two groups", "not applicable" if several else "passed", ", ".join(several) or words)
+    return (two, units_gate(subject.test), *trained_gates(subject))
+
+
+def _swap_gates(subject):
+    return (*sheet_gates(subject), _swap_gate(subject), _candidates_gate(subject))
+
+
 def _swap_gate(subject):
     rows = subject.test
     can_ask = subject.predict is not None and rows.inputs is not None and bool(subject.input_places)
     words = "a table, and a network that can be asked again"
-    lacks = "swaps need a table and a network that can be asked again; images and text need pairs of inputs"
+    lacks = "swaps need a table and a network that can be asked again; images and text need a column with counterpart_of = PROTECTED"
     return Gate("columns can be swapped", "passed" if can_ask else "not applicable", words if can_ask else lacks)
 
 
@@ -161,11 +183,15 @@ def _evidence(subject, swap, swapped, p, tried, number, contrasts, gates, settin
             ("output given the legitimate columns", f"p = {p[-1]:.2g}. What one layer does with it was not tested."),
         ),
         tables={
-            f"Columns swapped between groups: {contrast.name}": _listed(swapped, p, findings),
+            f"{_exchanged(swapped)}: {contrast.name}": _listed(swapped, p, findings),
             **few_table(settings["left_out"]),
         },
     )
     return replace(evidence, sizes={**evidence.sizes, "rows": len(swap.members)})
+
+
+def _exchanged(swapped):
+    return "Counterparts of the other group" if PAIRS in swapped.names else "Columns swapped between groups"
 
 
 def _odds_gate(swap):
@@ -180,11 +206,15 @@ def _clauses(swapped, place, tried, contrast, subject):
     what = "all columns that are not legitimate" if candidate == TOGETHER else candidate
     planted = tried.words(f"Use that turns {DELTA:.0%} of decisions")
     swap = f"{start}Swapping {what} between groups of {contrast.name} turns"
+    swaps = "swaps between groups"
+    if candidate == PAIRS:
+        swap = f"{start}Giving inputs their counterparts of the other group than {contrast.name} turns"
+        swaps = "counterparts of the other group"
     return {
         USED: f"{swap} more than {DELTA:.0%} of decisions",
         UNUSED: f"{swap} less than {DELTA:.0%} of decisions. {planted}",
-        DEPENDS: f"{start}The output goes with {contrast.name} beyond the legitimate columns. Whether swaps turn more than {DELTA:.0%} of decisions is open",
-        TOO_FEW: f"{start}Whether swaps between groups of {contrast.name} turn more than {DELTA:.0%} of decisions is open. {planted}",
+        DEPENDS: f"{start}The output goes with {contrast.name} beyond the legitimate columns. Whether {swaps} turn more than {DELTA:.0%} of decisions is open",
+        TOO_FEW: f"{start}Whether {swaps} of {contrast.name} turn more than {DELTA:.0%} of decisions is open. {planted}",
     }
 
 

@@ -4,10 +4,11 @@ Models that people can read are often as good on tables (Rudin 2019, https://arx
 network's own training rows, and their losses are compared with its losses row by row, all of them at once.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sanity.audit.calibration import list_views, root_interval, view_bins
 from sanity.audit.copies import SIZES, TRIES
 from sanity.audit.differences import Differences, rows_needed, simultaneous_differences, try_differences
 from sanity.audit.gates import answers_gate, trained_gates, units_gate
@@ -23,6 +24,7 @@ from sanity.audit.ladder import (
     train_ladder,
 )
 from sanity.audit.margin import FEWEST_UNITS
+from sanity.audit.ranking import class_area_shares
 from sanity.audit.worst_group import worst_groups
 from sanity.checks import checks
 from sanity.evidence import Evidence, Gate
@@ -44,9 +46,10 @@ OUTCOMES = {
 # Margins of accuracy and log loss, and of squared error as a share of the variance of labels.
 MARGINS = {"accuracy": 0.01, "log loss": 0.02, "squared error": 0.01}
 FEWEST_ROWS = 30
+AREA = "area under the ROC curve"
 
 
-@checks.register(claim="data", question="simpler")
+@checks.register(claim="data", question="simpler", descriptors=True)
 def simpler(subject, *, seed, draws=999, tries=TRIES, budget=BUDGET, margin=MARGINS["accuracy"]):
     """Would a simpler model, trained on the same rows, do as well as the network?
 
@@ -160,7 +163,11 @@ def ladder_evidence(subject, test, rungs, margin, settings, *, scale=1.0, gates=
 
 @dataclass(frozen=True)
 class _Comparison:
-    """Losses of rungs and the network, float64 [rungs, losses, rows], and their differences, float64 [rungs, losses, 3]."""
+    """Losses of rungs and the network, float64 [rungs, losses, rows], and their differences, float64 [rungs, losses, 3].
+
+    Beside them areas under the ROC curve, of the network first, float64 [1 + rungs], and their differences, float64 [rungs, 3];
+    both are empty where there are none.
+    """
 
     names: list
     losses: tuple
@@ -169,6 +176,8 @@ class _Comparison:
     margins: np.ndarray
     differences: Differences
     tried: list
+    areas: np.ndarray
+    of_areas: np.ndarray
 
     @property
     def effects(self):
@@ -179,6 +188,7 @@ class _Comparison:
         nearest = min(places, key=lambda place: self.effects[place, 0, 0])
         planted = self.tried[nearest * len(self.losses)].planted
         known = {"margins": self.margins, "null": self.tried[0].null, "simple": np.array([is_simple])}
+        known |= {"areas": self.of_areas[places]} if len(self.of_areas) else {}
         return {"effects": self.effects[places], "planted": planted, **known}
 
     def needed(self, places, rows):
@@ -206,15 +216,31 @@ def _compare(test, rungs, margin, scale, settings):
     differences = simultaneous_differences(flat, test.units, **shared, **level)
     planted = np.tile(margins, len(rungs))
     tried = try_differences(differences, flat, test.units, planted, tries=settings["tries"], **shared)
-    return _Comparison([rung.name for rung in rungs], names, of_rungs, of_network, margins, differences, tried)
+    areas = _compare_areas(test, answers, rungs, same, settings["seed"], level)
+    return _Comparison([rung.name for rung in rungs], names, of_rungs, of_network, margins, differences, tried, *areas)
+
+
+def _compare_areas(test, answers, rungs, same, seed, level):
+    """Areas under the ROC curve of the network and all rungs, and by how much the network is ahead, with bounds at once."""
+    if test.is_regression or len(np.unique(test.labels)) < 2:
+        return np.zeros(0), np.zeros((0, 3))
+    shares = np.array([class_area_shares(values, test.labels) for values in (answers, *(r.answers for r in rungs))])
+    leads = (shares[0] - shares[1:]).T
+    leads[:, same] = 0.0
+    return shares.mean(axis=1), simultaneous_differences(leads, test.units, seed=seed, **level).intervals
 
 
 def _tables(compared, rungs, test, seed):
+    answers = test.logits[:, 0] if test.is_regression else test.probabilities
     rows = [{"model": "the network", **_mean_losses(compared.losses, compared.of_network)}]
-    for rung, values, effects in zip(rungs, compared.of_rungs, compared.effects):
+    rows[0] |= _ranking_and_calibration(compared, 0, test, answers)
+    for place, (rung, values, effects) in enumerate(zip(rungs, compared.of_rungs, compared.effects)):
         row = {"model": rung.name, **_mean_losses(compared.losses, values)}
-        for name, (mean, low, high) in zip(compared.losses, effects):
-            row[f"network ahead in {name}"] = f"{mean:+.3f} [{low:+.3f}, {high:+.3f}]"
+        row |= _ranking_and_calibration(compared, place + 1, test, rung.answers)
+        if len(compared.of_areas):
+            row[f"network ahead in {AREA}"] = _bounded(compared.of_areas[place])
+        for name, effect in zip(compared.losses, effects):
+            row[f"network ahead in {name}"] = _bounded(effect)
         tuned = ", ".join(f"{name} {value}" for name, value in rung.settings.items())
         rows.append({**row, "settings": tuned, "settings compared": rung.candidates})
     models = {"the network": compared.of_network[0]}
@@ -222,6 +248,21 @@ def _tables(compared, rungs, test, seed):
     tables = {"Simple models beside the network": rows}
     groups = worst_groups(models, test, seed=derive_seed(seed, "groups"))
     return {**tables, **({"Worst group of the network and of simple models": groups} if groups else {})}
+
+
+def _bounded(effect):
+    mean, low, high = effect
+    return f"{mean:+.3f} [{low:+.3f}, {high:+.3f}]"
+
+
+def _ranking_and_calibration(compared, place, test, answers):
+    """How well a model ranks, and the root of its squared calibration error, freed of what sampling adds: dict."""
+    numbers = {AREA: float(compared.areas[place])} if len(compared.areas) else {}
+    if test.is_regression:
+        return numbers
+    answered = replace(test, logits=np.log(np.clip(answers, LOWEST, 1)), protected=())
+    error = root_interval(view_bins(list_views(answered), 0, answered))
+    return {**numbers, "calibration error": error.mean}
 
 
 def _mean_losses(names, values):
@@ -277,7 +318,7 @@ def _ruling(evidence):
         finding,
         Interval(*(100 * samples["effects"][nearest, 0])),
         why=_clause(finding, name, names, samples, len(findings)),
-        also=(*_others(names, samples["effects"][nearest], samples), *_untried(settings, len(findings))),
+        also=(*_others(names, samples, nearest), *_untried(settings, len(findings))),
         remedy=_remedy(finding, settings, enough),
     )
 
@@ -307,9 +348,12 @@ def _clause(finding, name, names, samples, count):
     }[finding]
 
 
-def _others(names, effect, samples):
-    for name, (mean, low, high) in zip(names, effect):
+def _others(names, samples, place):
+    for name, (mean, low, high) in zip(names, samples["effects"][place]):
         yield f"network ahead in {name}", f"{mean:+.4f} [{low:+.4f}, {high:+.4f}]"
+    if "areas" in samples:
+        mean, low, high = samples["areas"][place]
+        yield f"network ahead in {AREA}", f"{mean:+.4f} [{low:+.4f}, {high:+.4f}], which decides nothing"
     sizes = ", ".join(f"{values.sum()} of {len(values)} at {size:g}" for size, values in zip(SIZES, samples["planted"]))
     yield "planted leads found, by their size in margins", sizes
 

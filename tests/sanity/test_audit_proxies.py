@@ -215,7 +215,7 @@ def test_what_is_lacking_is_named():
     row = verdict_of(proxy_use, replace(subject, sheet=sheet))
     assert row.finding == "NOT APPLICABLE" and 'roles = ["legitimate"]' in row.sentence
     row = verdict_of(proxy_use, replace(subject, predict=None))
-    assert row.finding == "NOT APPLICABLE" and "images and text need pairs" in row.sentence
+    assert row.finding == "NOT APPLICABLE" and "images and text need a column with counterpart_of" in row.sentence
     row = verdict_of(decodable, replace(subject, test=replace(subject.test, features=None)))
     assert row.finding == "NOT APPLICABLE"
     row = verdict_of(decodable, replace(subject, test=replace(subject.test, protected=())))

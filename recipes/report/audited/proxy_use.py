@@ -25,7 +25,7 @@ def figures(evidence):
     marks = (("margin", evidence.settings["delta"]),)
     return [
         (
-            f"Columns swapped between groups of {evidence.method}",
+            next(iter(evidence.settings["tables"])),
             draw_intervals(rows, "share of decisions", marks=marks),
         )
     ]

@@ -1,0 +1,172 @@
+"""Counterparts: what a network does with inputs that were edited to the other group, in worlds whose answer is known."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from sanity.audit.legitimate import list_contrasts
+from sanity.audit.pairs import PAIRS, Pairs, balanced_change
+from sanity.audit.rows import AuditSubject, Column, Rows
+from sanity.audit.sheet import ColumnSheet, Decision, Sheet
+from sanity.audit.swaps import read_swaps
+from sanity.checks.proxy_use import UNUSED, USED, proxy_use
+from sanity.statistics import wilson_interval
+from sanity.verdict import judge
+
+SHEET = Sheet(
+    decision=Decision(favourable="granted"),
+    rows_are_units=True,
+    columns={"age": ColumnSheet(roles=("legitimate",)), "sex": ColumnSheet(roles=("protected",))},
+)
+
+
+def subject_of(seed, *, use=0.0, artefact=0.0, share=0.5, rows=1200, persons=1, noise=0.0):
+    """Pictures of two groups with counterparts: being in the group adds `use` to the logit, and having been edited `artefact`."""
+    rng = np.random.default_rng(seed)
+    count = rows // persons
+    age, members = rng.normal(size=count), (rng.random(count) < share).astype(float)
+    rest = 1.2 * age + rng.normal(size=count)
+    age, members, rest = (np.repeat(values, persons) for values in (age, members, rest))
+    logits = rest + use * members
+    edited = rest + use * (1 - members) + artefact + noise * rng.normal(size=rows)
+    test = Rows(
+        (Column("age", age, kind="metadata"),),
+        np.arange(rows) // persons,
+        True,
+        (rng.random(rows) < 0.5).astype(int),
+        two(logits),
+        protected=(Column("sex", members, ("f", "m")),),
+        counterparts={"sex": two(edited)},
+    )
+    return AuditSubject("net", test, sheet=SHEET, classes=("denied", "granted"), kind="image")
+
+
+def two(values):
+    return np.stack([np.zeros_like(values), values], axis=1)
+
+
+def score(logits):
+    return logits[:, 1] - logits[:, 0]
+
+
+def pairs_of(subject, seed=0, legitimate=("age",)):
+    (contrast,), _ = list_contrasts(subject.test.protected[0])
+    return Pairs(contrast, subject.test, list(legitimate), score, seed=seed)
+
+
+def verdict_of(subject, **options):
+    (row,) = judge(proxy_use(subject, seed=0, **{"draws": 99, "tries": 20} | options))
+    return row
+
+
+def p_of(subject, seed, **options):
+    (p,), _ = read_swaps([pairs_of(subject, seed, **options).measure(99, 1, 0.02, 0.95)], 0.05, 1)
+    return p[0]
+
+
+# Worlds -------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_network_that_reads_the_group_uses_it():
+    row = verdict_of(subject_of(0, use=0.5))
+    assert (row.outcome, row.finding) == ("FAIL", USED) and "counterparts of the other group" in row.sentence
+    # Of normal scores of deviation 1.56, half a unit turns so many decisions.
+    assert row.effect.mean == pytest.approx(0.128, abs=0.03)
+
+
+def test_a_network_that_does_not_passes_and_planted_use_is_found():
+    row = verdict_of(subject_of(0))
+    assert (row.outcome, row.finding) == ("PASS", UNUSED) and row.effect.mean == 0 < row.effect.high < 0.02
+
+
+def test_what_an_edit_does_by_itself_is_no_use():
+    """Editing lowers every score, in groups of any size. A mean over all rows would call it use."""
+    subject = subject_of(0, artefact=-0.6, share=0.75, rows=3000)
+    row = verdict_of(subject)
+    assert row.finding == UNUSED and abs(row.effect.mean) < 0.02
+    problem = pairs_of(subject)
+    turned = (problem.scores[:, 0] >= 0).astype(float) - (problem.scores[:, 1] >= 0)
+    assert abs(np.where(problem.members == 1, turned, -turned).mean()) > 0.05
+
+
+def test_use_and_artefact_are_told_apart():
+    row = verdict_of(subject_of(1, use=0.5, artefact=-0.6, share=0.7))
+    assert row.finding == USED and row.effect.mean == pytest.approx(0.12, abs=0.035)
+
+
+# Oracles ------------------------------------------------------------------------------------------------------------------
+
+
+def test_changes_are_those_of_a_slow_loop():
+    rng = np.random.default_rng(0)
+    members, changes = rng.integers(2, size=(3, 40)).astype(float), rng.normal(size=40)
+    for row, value in zip(members, balanced_change(members, changes)):
+        inside = [change for change, member in zip(changes, row) if member]
+        outside = [-change for change, member in zip(changes, row) if not member]
+        assert value == pytest.approx((np.mean(inside) + np.mean(outside)) / 2)
+    assert balanced_change(np.ones((1, 4)), np.arange(4.0)).tolist() == [0]
+
+
+def test_the_interval_covers_the_share_of_all_pairs_by_unit():
+    """Persons of four pictures: those of rows would be half as wide."""
+    large = pairs_of(subject_of(99, use=0.4, rows=200_000))._share(0.95)[0]
+    held, naive = 0, 0
+    for seed in range(150):
+        subject = subject_of(seed, use=0.4, rows=800, persons=4)
+        rows = replace(subject, test=replace(subject.test, units=np.arange(800)))
+        (_, low, high), (_, first, last) = (pairs_of(one)._share(0.95) for one in (subject, rows))
+        held += low <= large <= high
+        naive += first <= large <= last
+    assert wilson_interval(150 - held, 150).low <= 0.05 < wilson_interval(150 - naive, 150).low
+
+
+def test_noise_of_edits_alarms_at_the_level_and_use_is_found():
+    worlds = [subject_of(seed, noise=0.8, artefact=0.3, rows=600) for seed in range(100)]
+    alarms = [p_of(subject, seed) <= 0.05 for seed, subject in enumerate(worlds)]
+    assert wilson_interval(sum(alarms), 100).low <= 0.05, np.mean(alarms)
+    found = [p_of(subject_of(seed, use=0.2, noise=0.8, rows=600), seed) <= 0.05 for seed in range(30)]
+    assert np.mean(found) >= 0.9
+
+
+# Gates and edges ----------------------------------------------------------------------------------------------------------
+
+
+def test_rows_without_a_counterpart_are_left_out_and_no_legitimate_column_is_needed():
+    subject = subject_of(3, use=0.5)
+    logits = subject.test.counterparts["sex"].copy()
+    logits[::3] = np.nan
+    sheet = Sheet(rows_are_units=True, columns={"sex": ColumnSheet(roles=("protected",))})
+    row = verdict_of(replace(subject, sheet=sheet, test=replace(subject.test, counterparts={"sex": logits})))
+    assert row.finding == USED and row.sizes["rows"] == 800
+    assert (subject.test.take([4, 2]).counterparts["sex"] == subject.test.counterparts["sex"][[4, 2]]).all()
+
+
+def test_three_groups_have_no_single_other_one():
+    subject = subject_of(0)
+    column = Column("sex", np.arange(1200) % 3.0, ("f", "m", "x"))
+    row = verdict_of(replace(subject, test=replace(subject.test, protected=(column,))))
+    assert row.finding == "NOT APPLICABLE" and "two groups" in row.sentence
+
+
+def test_edges_end_in_a_verdict():
+    subject = subject_of(0, rows=200)
+    none = replace(subject.test, counterparts={"sex": np.full((200, 2), np.nan)})
+    few = np.where(np.arange(200)[:, None] < 20, subject.test.counterparts["sex"], np.nan)
+    constant = replace(subject.test, logits=np.zeros((200, 2)), counterparts={"sex": np.zeros((200, 2))})
+    outcomes = {}
+    for name, test in (("none", none), ("few", replace(none, counterparts={"sex": few})), ("constant", constant)):
+        row = verdict_of(replace(subject, test=test), draws=19, tries=2)
+        outcomes[name] = row.outcome
+        assert row.p is None or row.p > 0
+    assert outcomes["none"] == outcomes["few"] == "INVALID" and outcomes["constant"] in ("INCONCLUSIVE", "PASS")
+
+
+def test_the_same_seed_gives_the_same_bytes_and_orders_do_not_matter():
+    subject = subject_of(2, use=0.5, noise=0.3)
+    first, again = (proxy_use(subject, seed=3, draws=49, tries=2)[0] for _ in range(2))
+    assert all(first.samples[name].tobytes() == again.samples[name].tobytes() for name in first.samples)
+    order = np.random.default_rng(0).permutation(1200)
+    other = replace(subject, test=subject.test.take(order))
+    assert verdict_of(other).finding == verdict_of(subject).finding == USED
+    assert first.settings["candidates"] == [PAIRS]
