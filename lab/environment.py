@@ -4,6 +4,7 @@ Every module that needs TensorFlow imports it from here, so that the settings be
 """
 
 import contextlib
+import gc
 import os
 import sys
 import tempfile
@@ -47,7 +48,24 @@ def _quiet():
             os.close(kept)
 
 
-with _quiet():
+@contextlib.contextmanager
+def _uncollected():
+    """Hold the garbage collector back: it looks again and again through what an import makes, all of which stays.
+
+    Where TensorFlow was imported before, models may be in memory that are to be collected later.
+    """
+    was_enabled, stays = gc.isenabled(), "tensorflow" not in sys.modules
+    gc.disable()
+    try:
+        yield
+        if stays:
+            gc.freeze()
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+with _quiet(), _uncollected():
     import keras
     import tensorflow as tf
     from tensorflow.python.framework.ops import get_gradient_function  # noqa: F401

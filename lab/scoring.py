@@ -88,9 +88,15 @@ def mean_over_positions(activation):
     return tf.reduce_mean(_positions(activation), axis=1)
 
 
+def _take(values, *places):
+    """What stands at each row's own place: [batch, ...] -> [batch, ...]. A batched gather has a gradient of many operations."""
+    rows = tf.range(tf.shape(values)[0])
+    return tf.gather_nd(values, tf.stack([rows, *places], axis=1))
+
+
 def _logit(activation, index):
     scores = activation if len(activation.shape) == 2 else activation[:, None]
-    return tf.gather(scores, index, axis=1, batch_dims=1)
+    return _take(scores, index)
 
 
 def _class_score(activation, index):
@@ -106,21 +112,21 @@ def _region(activation, index, weights):
 
 
 def _token(activation, index, position):
-    return tf.gather_nd(activation, tf.stack([position, index], axis=1), batch_dims=1)
+    return _take(activation, position, index)
 
 
 def _channel(activation, index):
-    return tf.gather(mean_over_positions(activation), index, axis=1, batch_dims=1)
+    return _take(mean_over_positions(activation), index)
 
 
 def _neuron(activation, index, row, column):
     if len(activation.shape) == 2:
-        return tf.gather(activation, index, axis=1, batch_dims=1)
+        return _take(activation, index)
     grid = activation if len(activation.shape) == 4 else _positions(activation)[:, None]
     height, width = tf.unstack(tf.shape(grid)[1:3])
     rows = tf.where(row < 0, height // 2, row)
     columns = tf.where(column < 0, width // 2, column)
-    return tf.gather_nd(grid, tf.stack([rows, columns, index], axis=1), batch_dims=1)
+    return _take(grid, rows, columns, index)
 
 
 def _layer(activation):
@@ -132,7 +138,7 @@ def _direction(activation, vector, power):
 
 
 def _direction_at(activation, vector, power, row, column):
-    return _project(tf.gather_nd(activation, tf.stack([row, column], axis=1), batch_dims=1), vector, power)
+    return _project(_take(activation, row, column), vector, power)
 
 
 def _likeness(activation, vector, power):

@@ -4,6 +4,7 @@ list_jobs(recipe, session)  -> [Job]     what there is to do, gathering steps la
 work(job, inputs, session)  -> Outcome   its files, and the fault that they report
 """
 
+from recipes.artifacts import find_report
 from recipes.identity import identified
 from recipes.job import Job, Outcome
 from recipes.sections import in_order
@@ -20,8 +21,11 @@ def list_jobs(recipe, session):
         list of `Job`, the judging one last.
 
     Raises:
-        Refused: for a layer, unit, class, method or check that does not exist.
+        Refused: for a layer, unit, class, method, check or baseline that does not exist.
     """
+    if recipe.baseline:
+        # Before the network is loaded, which takes seconds.
+        find_report(recipe.baseline, session.root)
     jobs = [job for section in in_order() if section.tables(recipe) for job in section.list_jobs(recipe, session)]
     return identified([*jobs, *_judging_jobs(recipe, jobs, session)], session)
 

@@ -1,32 +1,24 @@
+import gc
+
 import pytest
 from threadpoolctl import threadpool_limits
 
 from lab.environment import on_gpu, tf
 from tests import networks
 
-# Files that take longest, which begin first, so that no worker is left alone with one of them at the end.
-LONGEST = (
-    "engines",
-    "examples",
-    "remote_runs",
-    "disk",
-    "shards",
-    "checks",
-    "plant",
-    "cli",
-    "training",
-    "pictures",
-    "crossings",
-)
-BEGUN = {f"test_{name}.py": place for place, name in enumerate(LONGEST)}
-
 
 def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: BEGUN.get(item.path.name, len(BEGUN)))
     if not on_gpu():
         for item in items:
             if item.get_closest_marker("gpu"):
                 item.add_marker(pytest.mark.skip(reason="no GPU here"))
+
+
+def pytest_collection_finish():
+    """Libraries and tests stay until the end: the garbage collector need not look through them again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 10, 10)
 
 
 @pytest.fixture(scope="module", autouse=True)

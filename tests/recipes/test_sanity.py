@@ -28,6 +28,12 @@ def world_run(tmp_path_factory):
     return json.loads(done.stdout)
 
 
+@pytest.fixture
+def kept(world_run):
+    """Words that let a command find the networks of this world, which are trained already."""
+    return ["--out", pathlib.Path(world_run["run"]).parent.parent]
+
+
 def test_a_world_is_trained_proven_checked_and_reported(world_run):
     folder = pathlib.Path(world_run["run"])
     about = json.loads((folder / "jobs/networks/networks.json").read_text())
@@ -114,11 +120,11 @@ def test_the_cache_gives_back_what_was_put_and_survives_its_own_loss(tmp_path):
     assert len(calls) == 2
 
 
-def test_fail_on_gates_on_methods_and_passes_over_what_does_not_apply(command):
+def test_fail_on_gates_on_methods_and_passes_over_what_does_not_apply(command, kept):
     words = [*SMALL[:-2], "--method", "gradient", "--check", "implementation,contract"]
-    assert command(*words, "--fail-on", "fail")[0] == 0
+    assert command(*words, "--fail-on", "fail", *kept, out=False)[0] == 0
     few = ["check", "--world", "series", "--replicates", "1", "--samples", "12", "--method", "gradient_x_input"]
-    code, _, error = command(*few, "--check", "invariance", "--fail-on", "fail")
+    code, _, error = command(*few, "--check", "invariance", "--fail-on", "fail", *kept, out=False)
     assert code == 1 and "gradient_x_input fell short" in error
 
 
@@ -168,7 +174,7 @@ def test_settings_of_checks_are_refused_before_anything_runs(table, expected, tm
         list_jobs(recipe, Session(Sources.of(recipe), tmp_path))
 
 
-def test_what_a_method_cannot_do_costs_no_other_method(command):
+def test_what_a_method_cannot_do_costs_no_other_method(command, kept):
     """XRAI segments images and no series: that is an answer about XRAI alone, and Grad-CAM has its positions."""
     words = [
         "check",
@@ -183,7 +189,7 @@ def test_what_a_method_cannot_do_costs_no_other_method(command):
         "--check",
         "classes",
     ]
-    code, output, _ = command(*words)
+    code, output, _ = command(*words, *kept, out=False)
     (line,) = [line for line in output.splitlines() if " xrai " in line]
     assert code == 0 and "NOT APPLICABLE on series: gate not applicable: method can be asked" in line
     assert "XRAI segments images" in line and output.count("method can be asked") == 1

@@ -584,11 +584,16 @@ def test_segments_go_whole_and_tied_ones_in_any_order():
     assert firsts == {0, 1, 3, 4, 5}
 
 
-def test_retraining_measures_what_is_lost_what_is_kept_and_what_leaks():
-    subject = world_subject(worlds.get("series")(), seed=0, replicates=1, images=16)
+@pytest.fixture(scope="module")
+def series():
+    """A world whose networks are trained in a second."""
+    return world_subject(worlds.get("series")(), seed=0, replicates=1, images=16)
+
+
+def test_retraining_measures_what_is_lost_what_is_kept_and_what_leaks(series):
     check, few = checks.get("retraining"), {"shares": (0.25,), "repeats": 1}
     lost, kept = (
-        check(explainers.get("gradient_x_input"), subject, seed=0, keep=keep, **few) for keep in (False, True)
+        check(explainers.get("gradient_x_input"), series, seed=0, keep=keep, **few) for keep in (False, True)
     )
     assert lost.samples["accuracy/map"].mean() < kept.samples["accuracy/map"].mean() > 0.8
     assert set(lost.samples) == {f"accuracy/{name}" for name in ("map", "random", "leak", "oracle")}
@@ -600,13 +605,12 @@ def test_retraining_measures_what_is_lost_what_is_kept_and_what_leaks():
     six = {name: np.repeat(value, 6, axis=1) for name, value in kept.samples.items()}
     gates = tuple(gate for gate in kept.gates if gate.status == "passed")
     assert judge([dataclasses.replace(kept, samples=six, gates=gates)])[0].outcome == "PASS"
-    noise = check(explainers.get("noise"), subject, seed=0, prepared=lost.samples["accuracy/oracle"], **few)
+    noise = check(explainers.get("noise"), series, seed=0, prepared=lost.samples["accuracy/oracle"], **few)
     assert audit(judge([noise]))[0].held
 
 
-def test_every_repeat_of_retraining_has_data_order_and_draw_of_its_own(monkeypatch):
+def test_every_repeat_of_retraining_has_data_order_and_draw_of_its_own(series, monkeypatch):
     """Nothing is trained: the inputs that would have been are looked at."""
-    subject = world_subject(worlds.get("series")(), seed=0, replicates=1, images=16)
     explained, trained = [], []
 
     def spy(network, inputs, objective, *, seed):
@@ -618,7 +622,7 @@ def test_every_repeat_of_retraining_has_data_order_and_draw_of_its_own(monkeypat
         return {}
 
     monkeypatch.setattr(Trainer, "train", note)
-    checks.get("retraining")(spy, subject, seed=0, shares=(0.2, 0.4), repeats=3, prepared=np.zeros((2, 3)))
+    checks.get("retraining")(spy, series, seed=0, shares=(0.2, 0.4), repeats=3, prepared=np.zeros((2, 3)))
     del explained[-1]  # The subject's own samples, for the gate.
     assert len({seed for seed, _ in explained}) == len({data for _, data in explained}) == 6
     # Two shares of two orders in each of three repeats, and the masks alone in two of these; tied maps fall anew each time.
