@@ -929,8 +929,10 @@ class Network:
 
     def _assign(self, state):
         for name, value in state.items():
-            # The TensorFlow variable itself: Keras's own assign costs ten times the copy.
-            self.variables[name]._value.assign(value, read_value=False)
+            # The operation itself: TensorFlow's assign costs several times the copy, and Keras's ten times.
+            variable = self.variables[name]._value
+            value = value if tf.is_tensor(value) else np.asarray(value, variable.dtype.as_numpy_dtype)
+            tf.raw_ops.AssignVariableOp(resource=variable.handle, value=value)
 
     def _check_state(self, state):
         for name, value in state.items():
