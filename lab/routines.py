@@ -60,7 +60,11 @@ def outputs(network, inputs, *, logits=True):
             name: tf.cast(trace.logits(name) if logits else trace.outputs[name], tf.float32) for name in trace.outputs
         }
 
-    return run(network, ("outputs", logits), body, (network.inputs(inputs),), ())
+    def surveyed(batched):
+        call = network.surveyed_logits(batched[0]) if logits else None
+        return call and (lambda batched, _: call(tf.nest.map_structure(tf.constant, batched[0])))
+
+    return run(network, ("outputs", logits), body, (network.inputs(inputs),), (), ready=surveyed)
 
 
 def logits(network, inputs):
@@ -550,7 +554,7 @@ def score_and_gradient(network, objective, weights, inputs, numbers):
     return tf.cast(scores, tf.float32), tf.nest.pack_sequence_as(inputs, slopes)
 
 
-def run(network, key, body, batched, shared, *, most=None, pad=None):
+def run(network, key, body, batched, shared, *, most=None, pad=None, ready=None):
     """Run `body(batched, shared)` as a graph over chunks of rows.
 
     It is traced once per key and array signature, and cached on the network.
@@ -563,13 +567,15 @@ def run(network, key, body, batched, shared, *, most=None, pad=None):
         shared: structure of arrays that all rows share.
         most: rows of a chunk; None: what the memory budget allows.
         pad: whether the last chunk is filled up; None: where XLA needs it.
+        ready: `specs of batched -> callable` that was traced before and does what the body does, or None where it does not
+            fit; None: there is none.
 
     Returns:
         the structure that the body returns, as numpy arrays [rows, ...].
     """
     most = chunks.size(network) if most is None else most
     with network.exclusive():
-        function = _compile(network, key, body, batched, shared)
+        function = _compile(network, key, body, batched, shared, ready)
         pad = network.jit if pad is None else pad
         try:
             return chunks.map_rows(function, batched, shared, most, pad=pad, halved=network.halved)
@@ -613,7 +619,7 @@ def sample_width(network, arrays, samples):
     return min(range(max(1, width // 2), width + 1), key=lambda taken: (-(-samples // taken) * taken, -taken))
 
 
-def _compile(network, key, body, batched, shared):
+def _compile(network, key, body, batched, shared, ready=None):
     signature = (
         tf.nest.map_structure(lambda array: _tensor_spec(array, rows=True), batched),
         tf.nest.map_structure(_tensor_spec, shared),
@@ -625,7 +631,7 @@ def _compile(network, key, body, batched, shared):
             network.traces += 1
             return body(batched, shared)
 
-        network.compiled[key] = tf.function(
+        network.compiled[key] = (ready and ready(signature[0])) or tf.function(
             traced, input_signature=signature, autograph=False, jit_compile=network.jit or None
         )
     return network.compiled[key]

@@ -140,6 +140,25 @@ def wrapped_function(module, name, function):
 
 
 @contextlib.contextmanager
+def first_values(values):
+    """While open, variables of layers that are built begin with these values, and no initializer runs.
+
+    Args:
+        values: dict of (name of the layer, name of the variable) to array.
+
+    Returns:
+        context manager.
+    """
+
+    def add_weight(add, layer, *args, name=None, **options):
+        options["initializer"] = lambda shape, dtype=None: values[layer.name, name]
+        return add(layer, *args, name=name, **options)
+
+    with wrapped_function(keras.layers.Layer, "add_weight", add_weight):
+        yield
+
+
+@contextlib.contextmanager
 def plain_convolutions():
     """While open, Keras convolves group by group, and with channels last in three dimensions.
 

@@ -1,5 +1,6 @@
 """Launch: the options of a command become a recipe, which is carried out, and its results are printed."""
 
+import gc
 import json
 import os
 import sys
@@ -63,7 +64,8 @@ def launch(context, recipe, shared_options, allow_code, fail_on=None):
             "allow_code": allow_code,
             "engine": _engine(context, shared_options),
         }
-        result = carry_out(recipe, shared_options["out"], progress, **choices)
+        # A command has its process to itself: later collections need not look through what was imported, which stays.
+        result = carry_out(recipe, shared_options["out"], progress, after_imports=gc.freeze, **choices)
     _print_result(result, _failure(result, fail_on), shared_options["as_json"])
 
 

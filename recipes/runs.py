@@ -25,7 +25,9 @@ class Stopped(KeyboardInterrupt):
         self.path, self.done, self.total = path, done, total
 
 
-def carry_out(recipe, root, progress, *, fresh=False, allow_code=False, engine=Local(), loaded=Loaded()):
+def carry_out(
+    recipe, root, progress, *, fresh=False, allow_code=False, engine=Local(), loaded=Loaded(), after_imports=None
+):
     """Run a recipe; one that is done already is answered from its files.
 
     Args:
@@ -36,6 +38,7 @@ def carry_out(recipe, root, progress, *, fresh=False, allow_code=False, engine=L
         allow_code: whether model files may run Python code of their own.
         engine: what does the jobs, see `recipes.engines`.
         loaded: `recipes.loaded.Loaded`, what is in memory already; for the engine of one process.
+        after_imports: `() -> None`, called when TensorFlow was imported; None: nothing is. A finished run imports nothing.
 
     Returns:
         `Run`.
@@ -49,13 +52,17 @@ def carry_out(recipe, root, progress, *, fresh=False, allow_code=False, engine=L
     result = finished.answer(recipe, root, progress, allow_code, engine) if is_answerable else None
     if result is not None:
         return result
+    # TensorFlow is imported here and not before.
+    import recipes.session  # noqa: F401
+
+    if after_imports is not None:
+        after_imports()
     choices = {"fresh": fresh, "allow_code": allow_code, "engine": engine, "loaded": loaded}
     return _carry_out_jobs(recipe, root, progress, **choices)
 
 
 def _carry_out_jobs(recipe, root, progress, *, fresh, allow_code, engine, loaded):
     """Load what a recipe names, do the jobs that are not done, and write the page: `Run`."""
-    # TensorFlow is imported here and not before.
     from recipes.session import Session
     from recipes.sources import Sources
 

@@ -34,16 +34,6 @@ from recipes.store import digest
 from sanity.checks import checks, prepare_shared
 from sanity.finetuning import FinetunedNetworks, Labelled, about_finetuned, hold_out
 from sanity.pairs import UserPairs
-from sanity.planting import (
-    Planting,
-    plant,
-    planted_kind,
-    planted_layer,
-    planted_world,
-    refuse_network,
-    resolve_cues,
-    usual_training,
-)
 from sanity.randomization import draw, layers_in_order
 from sanity.streamed import Streamed, from_arrays
 from sanity.subject import subject, world_subject
@@ -318,6 +308,8 @@ class Session:
     def world(self):
         """The world, as registered, or the user's own data with planted cues."""
         if self.sources.planted:
+            from sanity.planting import planted_world
+
             return planted_world(self.planted_scene)
         return worlds.get(self.sources.world)()
 
@@ -341,19 +333,23 @@ class Session:
     @functools.cached_property
     def planted_scene(self):
         """The photographs or other data with what is planted in them: `sanity.planting.Scene`."""
+        from sanity.planting import plant
+
         # Networks that are trained replace the weights that the model has.
         self.hash_of("model")
         return plant(self.network, self.planted_data, self._planting, self.sources.seed)
 
     @property
     def _planting(self):
-        table, kind = self.sources.planted, planted_kind(self.network, self.planted_data)
-        refuse_network(self.network, kind)
-        layer = planted_layer(self.network, table.layer)
+        from sanity import planting
+
+        table, kind = self.sources.planted, planting.planted_kind(self.network, self.planted_data)
+        planting.refuse_network(self.network, kind)
+        layer = planting.planted_layer(self.network, table.layer)
         settings = {name: getattr(table, name) for name in ("samples", "passes", "rate") if getattr(table, name)}
-        training = replace(usual_training(kind, layer), **settings)
-        cues = resolve_cues(table.cues, functools.partial(external_method, noun="cue"), kind)
-        return Planting(cues, table.size, table.contrast, layer, training)
+        training = replace(planting.usual_training(kind, layer), **settings)
+        cues = planting.resolve_cues(table.cues, functools.partial(external_method, noun="cue"), kind)
+        return planting.Planting(cues, table.size, table.contrast, layer, training)
 
     def subject(self, question=None, places=None):
         """The network with the images and targets to explain.
@@ -442,6 +438,8 @@ class Session:
 
     def _finetuned_networks(self):
         """Networks that are trained from a layer on, in a network of their own, so that the user's keeps its weights."""
+        from sanity.planting import planted_layer
+
         network = self.loaded.network.copy() if self.loaded.network else self._load_model()
         layer = self.sources.training.finetune
         parts = [self._labelled(places.tolist()) for places in self._split]

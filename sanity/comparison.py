@@ -41,17 +41,18 @@ def similarities_within(group):
     return matrices
 
 
-def similarities_between(first, second):
+def similarities_between(first, second, known=()):
     """Networks of one group with those of another.
 
     Args:
         first: list of lists of pooled maps, one list a network.
         second: the same for the other group.
+        known: lists of what `similarities` gives for the first networks and all others, where it was computed before.
 
     Returns:
         dict of measure to float64 [networks, others, samples].
     """
-    rows = [[similarities(a, b) for b in second] for a in first]
+    rows = [*known, *([similarities(a, b) for b in second] for a in first[len(known) :])]
     return {name: np.array([[pair[name] for pair in row] for row in rows]) for name in measures}
 
 

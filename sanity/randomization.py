@@ -5,13 +5,14 @@ layer is rebuilt from its config and `add_weight` is watched. Where that fails, 
 whole tensor. `ways` records which it was for every tensor.
 """
 
+import contextlib
 import re
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import special
 
-from lab import routines
+from lab import routines, taps
 from lab.environment import keras, tf
 from lab.layers import variables
 from lab.refusal import Refused
@@ -290,13 +291,11 @@ def own(network, path, seeds):
     layer_initializers = _initializers(network.tree[path])
     if layer_initializers is None or len(layer_initializers) != len(own_variables):
         return permutation(network, path, seeds)
-    return [
-        {
-            name: _draw_value(initializer, variable, derive_seed(seed, path, position))
-            for position, ((name, variable), initializer) in enumerate(zip(own_variables.items(), layer_initializers))
-        }
-        for seed in seeds
-    ]
+    draws = {
+        name: _draw_values(initializer, variable, [derive_seed(seed, path, position) for seed in seeds])
+        for position, ((name, variable), initializer) in enumerate(zip(own_variables.items(), layer_initializers))
+    }
+    return [{name: values[place] for name, values in draws.items()} for place in range(len(seeds))]
 
 
 @initializations.register
@@ -354,28 +353,53 @@ def _own_variables(network, path):
 
 def _initializers(layer):
     """The initializer of each of a layer's own variables, in their order; None where the layer cannot be rebuilt."""
-    try:
-        replicate = type(layer).from_config(layer.get_config())
-        watched = []
-        add_weight = replicate.add_weight
+    empty = taps.wrapped_function(keras.Variable, "_initialize_with_initializer", _leave_empty)
+    # A layer may read or assign its variables while it is built, and then needs real ones.
+    for memory in (empty, contextlib.nullcontext()):
+        try:
+            with memory:
+                return _initializers_of_replicate(layer)
+        except Exception:
+            # Any layer may refuse to be rebuilt. The caller then shuffles, and records it.
+            continue
+    return None
 
-        def watch(*args, **kwargs):
-            initializer = kwargs.get("initializer", args[1] if len(args) > 1 else None)
-            # Nobody asks for the values of the replicate, and drawing them takes as long as those of a network.
-            variable = add_weight(*args, **(kwargs if len(args) > 1 else {**kwargs, "initializer": "zeros"}))
-            watched.append((variable, initializer if initializer is not None else "glorot_uniform"))
-            return variable
 
-        replicate.__dict__["add_weight"] = watch
-        replicate.build_from_config(layer.get_build_config())
-    except Exception:
-        # Any layer may refuse to be rebuilt. The caller then shuffles, and records it.
-        return None
+def _initializers_of_replicate(layer):
+    replicate = type(layer).from_config(layer.get_config())
+    watched = []
+    add_weight = replicate.add_weight
+
+    def watch(*args, **kwargs):
+        initializer = kwargs.get("initializer", args[1] if len(args) > 1 else None)
+        # Nobody asks for the values of the replicate, and drawing them takes as long as those of a network.
+        variable = add_weight(*args, **(kwargs if len(args) > 1 else {**kwargs, "initializer": "zeros"}))
+        watched.append((variable, initializer if initializer is not None else "glorot_uniform"))
+        return variable
+
+    replicate.__dict__["add_weight"] = watch
+    replicate.build_from_config(layer.get_build_config())
     by_id = {id(variable): keras.initializers.get(initializer) for variable, initializer in watched}
     in_order = [
         by_id.get(id(variable)) for variable in (*replicate._trainable_variables, *replicate._non_trainable_variables)
     ]
     return None if None in in_order else in_order
+
+
+def _leave_empty(initialize, variable, initializer):
+    """In place of a variable's memory, which nobody reads, zeros that take none."""
+    del initialize, initializer
+    variable._value = np.broadcast_to(np.zeros((), variable.dtype), variable.shape)
+
+
+def _draw_values(initializer, variable, seeds):
+    """`_draw_value` of each seed; a constant is computed once for all of them."""
+    if isinstance(initializer, _CONSTANTS):
+        return [_draw_value(initializer, variable, None)] * len(seeds)
+    return [_draw_value(initializer, variable, seed) for seed in seeds]
+
+
+_CONSTANTS = (keras.initializers.Zeros, keras.initializers.Ones, keras.initializers.Constant)
 
 
 def _draw_value(initializer, variable, seed):

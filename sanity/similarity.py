@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy import stats
-from skimage.metrics import structural_similarity
+from scipy import ndimage, stats
 
 from lab.registry import Registry
 
 measures = Registry("similarity")
 
+# Pixels that the window of `ssim` reaches to each side, and the constants of its paper for values in 0..1.
+REACH, C1, C2 = 5, 0.01**2, 0.03**2
 # Below this many values a rank correlation says nothing.
 FEWEST = 8
 
@@ -48,6 +49,16 @@ class PooledMap:
     def unsigned_ranks(self):
         """Mid-ranks of the absolute map: float64 [positions], None where it is constant."""
         return _ranks(self.unsigned.ravel())
+
+    @cached_property
+    def scaled(self):
+        """The absolute map for `ssim`, clipped at its 99th percentile, 0..1: float64; None where it is constant."""
+        return _scale(self.unsigned)
+
+    @cached_property
+    def local_means(self):
+        """The Gaussian means around every position of the scaled map and of its square: two float64 of its shape."""
+        return _smooth(self.scaled), _smooth(self.scaled * self.scaled)
 
     @cached_property
     def has_no_zeros(self):
@@ -132,14 +143,15 @@ def ssim(a, b):
     Returns:
         float in -1..1, nan for maps smaller than the window.
     """
-    first, second = _scale(a.unsigned), _scale(b.unsigned)
-    if min(a.unsigned.shape) < 11 or first is None or second is None:
+    if min(a.unsigned.shape) < 2 * REACH + 1 or a.scaled is None or b.scaled is None:
         return float("nan")
-    return float(
-        structural_similarity(
-            first, second, data_range=1.0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
-        )
-    )
+    # As skimage's structural_similarity, with what belongs to one map computed once for all pairs: a fifth of the time.
+    (mean_a, square_a), (mean_b, square_b) = a.local_means, b.local_means
+    shared = _smooth(a.scaled * b.scaled) - mean_a * mean_b
+    spread_a, spread_b = square_a - mean_a * mean_a, square_b - mean_b * mean_b
+    alike = (2 * mean_a * mean_b + C1) * (2 * shared + C2)
+    values = alike / ((mean_a**2 + mean_b**2 + C1) * (spread_a + spread_b + C2))
+    return float(values[(slice(REACH, -REACH),) * values.ndim].mean(dtype="float64"))
 
 
 def tie_fraction(a):
@@ -179,6 +191,10 @@ def _correlation(a, b):
 def _inner(a, b):
     # Not by BLAS, whose threads wait for each other: on a busy machine they took a thousand times as long.
     return np.einsum("i,i->", a, b)
+
+
+def _smooth(values):
+    return ndimage.gaussian_filter(values, 1.5, mode="reflect", truncate=3.5)
 
 
 def _scale(a):

@@ -12,7 +12,7 @@ from lab.activation_rules import ruled_gradient
 from lab.environment import keras, tf
 from lab.network import refuse_other
 from lab.refusal import Refused
-from lab.scoring import score
+from lab.scoring import is_class_score, score
 from lab.visualization.ascent import Adam, OfKeras
 from lab.visualization.canvas import canvas
 from lab.visualization.parameterizations import Fourier, resolve_parameterization
@@ -222,11 +222,12 @@ def _make_pictures(network, objective, climb, results, others, settings):
     inputs = _arrays(climb.canvas.inputs(network, drawn, _repeat_rows(others, climb.facets)))
     units = objective.length
     goal = objective.rows(np.repeat(np.arange(units), climb.facets)) if units > 1 else objective
+    computed = routines.outputs(network, inputs) if is_class_score(goal) else None
     return Pictures(
         results["images"],
         inputs,
         results["curves"],
-        routines.scores(network, inputs, goal),
+        routines.scores(network, inputs, goal, computed=computed),
         str(objective),
         settings,
         results["snapshots"] if len(settings["stops"]) > 1 else None,

@@ -115,7 +115,11 @@ class Fourier(Parameterization):
         """
         *extent, channels = shape
         drawn = self._draw(units, [channels, *_frequencies(extent), 2], seed)
-        return drawn + _to_parts(_transform(encoded[0]) / _frequency_scale(tuple(extent))) if encoded else drawn
+        return (
+            drawn + _to_parts(_transform(encoded[0]) / _frequency_scale(tuple(extent)).astype("complex64"))
+            if encoded
+            else drawn
+        )
 
     def picture(self, parameters, shape, constants):
         """The image of a spectrum: inverse transform, colours, sigmoid.
@@ -129,9 +133,7 @@ class Fourier(Parameterization):
             float32 [units, *extent, channels] in 0..1.
         """
         del constants
-        return to_colours(
-            _inverse_transform(_to_complex(parameters) * _frequency_scale(shape[:-1]), shape), self.decorrelate
-        )
+        return to_colours(_inverse_transform(_scaled_spectrum(parameters, shape[:-1]), shape), self.decorrelate)
 
 
 @dataclass(frozen=True)
@@ -284,7 +286,7 @@ class Shared(Parameterization):
         """
         del constants
         spectrum, coarse = parameters
-        pixels = _inverse_transform(_to_complex(spectrum) * _frequency_scale(shape[:-1]), shape)
+        pixels = _inverse_transform(_scaled_spectrum(spectrum, shape[:-1]), shape)
         return to_colours(
             pixels + functools.reduce(tf.add, [_enlarge(level, shape) for level in coarse]), self.decorrelate
         )
@@ -521,17 +523,24 @@ def _frequencies(extent):
 
 @functools.lru_cache(maxsize=16)
 def _frequency_scale(extent):
-    """1/f, complex64 [*frequencies]: with it white noise in the parameters has the spectrum of photographs."""
+    """1/f, float32 [*frequencies]: with it white noise in the parameters has the spectrum of photographs."""
     axes = [*(np.fft.fftfreq(side) for side in extent[:-1]), np.fft.rfftfreq(extent[-1])]
     frequency = np.sqrt(functools.reduce(np.add.outer, [axis**2 for axis in axes]))
     # The mean has frequency 0: it is treated as the lowest frequency that the picture can hold.
     scale = 1.0 / np.maximum(frequency, 1.0 / max(extent))
     # A quarter, as in the paper's own code, keeps the first sigmoid away from its flat ends.
-    return (scale * math.sqrt(math.prod(extent)) / 4.0).astype("complex64")
+    return (scale * math.sqrt(math.prod(extent)) / 4.0).astype("float32")
 
 
-def _to_complex(parts):
-    return tf.complex(parts[..., 0], parts[..., 1])
+def _scaled_spectrum(parts, extent):
+    """Real and imaginary parts [..., *frequencies, 2] times 1/f, as complex64 [..., *frequencies]."""
+    return _as_complex(parts * _frequency_scale(tuple(extent))[..., None])
+
+
+@tf.custom_gradient
+def _as_complex(parts):
+    """Real and imaginary parts as complex numbers: the same bytes, which are not copied either way."""
+    return tf.bitcast(parts, tf.complex64), lambda slope: tf.bitcast(slope, tf.float32)
 
 
 def _to_parts(spectrum):

@@ -1,5 +1,6 @@
 """Worker: what a process that does jobs needs: the session of a run, opened anew, and the jobs that it is sent."""
 
+import gc
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -80,6 +81,7 @@ def work_off(connection, orders):
         orders: `Orders`.
     """
     _settle()
+    gc.freeze()
     try:
         session, store = open_session(orders)
     except Refused as refusal:

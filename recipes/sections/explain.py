@@ -93,7 +93,6 @@ def list_jobs(recipe, session):
     Raises:
         Refused: for a layer, class, method or option that does not exist.
     """
-    from lab.attribution_graph import from_the_score
     from recipes.explanations import refuse_unknown_options
     from recipes.mistakes import PARTS, answers
 
@@ -101,7 +100,7 @@ def list_jobs(recipe, session):
     refuse_unknown_options(table)
     for layer in [table.layer] if isinstance(table.layer, str) else table.layer or []:
         session.network.check_positions(layer)
-    graph_layers = from_the_score(session.network, table.graph) if table.graph else ()
+    graph_layers = _graph_layers(table, session)
     parts = PARTS if table.contrast else (None,)
     selection = {"question": table.question, "only": table.only, "contrast": table.contrast}
     # Of photographs in shards, the first shard alone is looked at before the jobs are done.
@@ -118,6 +117,15 @@ def list_jobs(recipe, session):
     needs = tuple(job.key for job in map_jobs)
     agreement = Job("agreement", "agreement", {"seed": recipe.seed}, needs, gathers=True)
     return [photographs, *map_jobs, agreement, *_graph_jobs(table, graph_layers, selection, count, session)]
+
+
+def _graph_layers(table, session):
+    """The layers of an attribution graph, the last one first; () where none are named."""
+    if not table.graph:
+        return ()
+    from lab.attribution_graph import from_the_score
+
+    return from_the_score(session.network, table.graph)
 
 
 def _graph_jobs(table, layers, selection, count, session):

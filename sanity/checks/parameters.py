@@ -311,7 +311,7 @@ def _samples(trained, runs):
     cascades = [run.similarities for run in runs]
     samples = {
         **prefix_keys("random", similarities_within(random)),
-        **prefix_keys("between", similarities_between(trained, random)),
+        **prefix_keys("between", similarities_between(trained, random, [[run.similarities[-1] for run in runs]])),
     }
     for name in cascades[0][0]:
         samples[f"cascade/{name}"] = np.array([[stage[name] for stage in cascade] for cascade in cascades])

@@ -6,7 +6,6 @@ The positive control of every check of pictures (Geirhos et al. 2023, https://ar
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 
 from lab import routines, taps
 from lab.environment import keras, tf
@@ -142,6 +141,9 @@ def _fit_detector(network, natural, synthetic, layer):
     mean, deviation = joined.mean(axis=0), joined.std(axis=0) + 1e-9
     scaled = [(values - mean) / deviation for values in rows]
     truth = np.repeat([0, 1], [len(values) for values in rows])
+    # Here, because the page of any run reads this module.
+    from sklearn.linear_model import LogisticRegression
+
     line = LogisticRegression(C=10.0, max_iter=5000).fit(np.concatenate(scaled), truth)
     scores = [values @ line.coef_[0] for values in scaled]
     highest_natural, median_synthetic = scores[0].max(), np.median(scores[1])

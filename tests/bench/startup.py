@@ -1,6 +1,7 @@
 """Start-up: commands that answer from files, and a first map, each in a process of its own."""
 
 import functools
+import os
 import pathlib
 import subprocess
 import sys
@@ -21,9 +22,14 @@ FIRST_MAP = Row("lab explain --method gradcam, the first map", "import of Tensor
 
 
 def start(*words, code=COMMAND):
-    """What runs Python in a process of its own, with the words of a command: callable."""
+    """What runs Python in a process of its own, with the words of a command: callable.
+
+    Modules are compiled to bytecode once, as they are where the lab is installed, whatever this process does.
+    """
     command = [sys.executable, "-c", code, *map(str, words)]
-    return functools.partial(subprocess.run, command, check=True, capture_output=True)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment["PYTHONPYCACHEPREFIX"] = str(pathlib.Path(tempfile.gettempdir()) / "interpretability-lab-bytecode")
+    return functools.partial(subprocess.run, command, check=True, capture_output=True, env=environment)
 
 
 def quick_tasks(explain, out):

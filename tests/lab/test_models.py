@@ -355,3 +355,23 @@ def test_options_that_layers_no_longer_have_are_left_out_as_it_is_said(tmp_path)
     namespace = {}
     exec(source, namespace)
     assert lab.load(path, custom_objects={"LSTM": namespace["LSTM"]}).outputs
+
+
+def test_weights_of_the_package_are_first_values_and_no_initializer_runs(monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("an initializer ran")
+
+    for name in ("VarianceScaling", "Zeros", "Ones"):
+        monkeypatch.setattr(getattr(keras.initializers, name), "__call__", refuse)
+    model = efficientnet.efficientnet_lite()
+    variant = efficientnet.VARIANTS["efficientnet-lite0"]
+    tensors = checkpoint.read(efficientnet.weights_file(), variant.sha256)
+    by_norm = {norm: name for name, _, norm in efficientnet._names(variant)}
+    for name, kernel, norm in efficientnet._names(variant):
+        # Torch has channels out, channels in, rows, columns; Keras rows, columns, channels in, channels out.
+        axes = (2, 3, 0, 1) if "depthwise" in name else (2, 3, 1, 0)
+        assert np.array_equal(model.get_layer(f"{name}_conv").kernel, tensors[f"{kernel}.weight"].transpose(axes))
+        parts = [tensors[f"{norm}.{part}"] for part in ("weight", "bias", "running_mean", "running_var")]
+        assert all(map(np.array_equal, model.get_layer(f"{by_norm[norm]}_bn").get_weights(), parts))
+    assert np.array_equal(model.get_layer("logits").bias, tensors["_fc.bias"])
+    assert isinstance(model.get_layer("stem_conv").kernel_initializer, keras.initializers.VarianceScaling)

@@ -8,6 +8,7 @@ from scipy import ndimage
 import lab
 from lab import routines
 from lab.environment import tf
+from lab.visualization import parameterizations as parameterizations_module
 from lab.visualization import regularizers as penalties
 from lab.visualization import spectrum
 from lab.visualization import transforms as views
@@ -615,3 +616,23 @@ def test_every_registered_regularizer_keeps_the_contract(small, name):
     assert distance(go(300.0), free) > 1e-4 and small.traces == before
     with pytest.raises(ValueError, match="weight is a number"):
         make("much", *arguments)
+
+
+def test_a_spectrum_of_parts_and_its_gradient_are_those_of_a_complex_product():
+    rng = np.random.default_rng(0)
+    parts, slope = (tf.constant(rng.normal(size=(2, 3, 8, 5, 2)), tf.float32) for _ in range(2))
+    scale = parameterizations_module._frequency_scale((8, 8)).astype("complex64")
+
+    def slow(parts):
+        return tf.complex(parts[..., 0], parts[..., 1]) * scale
+
+    def both(spectrum_of):
+        @tf.function(autograph=False)
+        def traced(parts):
+            spectrum = spectrum_of(parts)
+            return spectrum, tf.gradients(spectrum, parts, grad_ys=tf.complex(slope[..., 0], slope[..., 1]))[0]
+
+        return [np.asarray(value) for value in traced(parts)]
+
+    fast = both(lambda parts: parameterizations_module._scaled_spectrum(parts, (8, 8)))
+    assert all(map(np.array_equal, fast, both(slow)))

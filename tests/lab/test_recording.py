@@ -279,3 +279,32 @@ def test_inputs_from_outside_of_a_loop_are_brought_into_it():
     free = [tf.TensorSpec([None, 8, 8, 3]), tf.TensorSpec([None, 4])]
     values = in_a_loop.get_concrete_function(*free)(tf.constant(image), tf.constant(other))
     np.testing.assert_allclose(values, exact, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("layers", [(), (keras.layers.Softmax(),)])
+def test_the_survey_gives_the_logits_to_the_bit(layers, monkeypatch):
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.BatchNormalization()(keras.layers.Conv2D(4, 3)(inputs))
+    x = keras.layers.Dense(5)(keras.layers.Flatten()(x))
+    for layer in layers:
+        x = layer(x)
+    network = networks.network(networks.filled(keras.Model(inputs, x)))
+    images = np.random.default_rng(0).normal(size=(3, 8, 8, 3)).astype("float32")
+    before = network.traces
+    (surveyed,) = routines.outputs(network, images).values()
+    assert network.traces == before
+    network.compiled.clear()
+    monkeypatch.setattr(network, "surveyed_logits", lambda spec: None)
+    (anew,) = routines.outputs(network, images).values()
+    assert network.traces == before + 1 and surveyed.tobytes() == anew.tobytes()
+    probabilities = routines.outputs(network, images, logits=False)
+    assert np.allclose(next(iter(probabilities.values())), network.model(images), atol=1e-5)
+
+
+def test_the_survey_does_not_answer_for_another_wiring():
+    network = counted()
+    images = np.ones((2, 8, 8, 3), "float32")
+    (before,) = routines.outputs(network, images).values()
+    network.tree[PATH].slope = 5.0
+    (after,) = routines.outputs(network, images).values()
+    assert np.allclose(after, network.model(images), atol=1e-4) and not np.allclose(after, before, atol=1e-3)

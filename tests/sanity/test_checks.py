@@ -592,9 +592,7 @@ def series():
 
 def test_retraining_measures_what_is_lost_what_is_kept_and_what_leaks(series):
     check, few = checks.get("retraining"), {"shares": (0.25,), "repeats": 1}
-    lost, kept = (
-        check(explainers.get("gradient_x_input"), series, seed=0, keep=keep, **few) for keep in (False, True)
-    )
+    lost, kept = (check(explainers.get("gradient_x_input"), series, seed=0, keep=keep, **few) for keep in (False, True))
     assert lost.samples["accuracy/map"].mean() < kept.samples["accuracy/map"].mean() > 0.8
     assert set(lost.samples) == {f"accuracy/{name}" for name in ("map", "random", "leak", "oracle")}
     assert lost.samples["accuracy/oracle"] < lost.samples["accuracy/random"]

@@ -477,3 +477,26 @@ def test_several_checks_are_not_one_family(on):
     family = [Evidence(name, "any", "net", {}, {}, (Gate("g", "failed", ""),)) for name in ("parameters", "truth")]
     with pytest.raises(ValueError, match="one check.*parameters, truth"):
         judge(family)
+
+
+class Assigning(keras.layers.Dense):
+    """Assigns its kernel while it is built, as few layers do."""
+
+    def build(self, shape):
+        super().build(shape)
+        self.kernel.assign(self.kernel * 0.5)
+
+
+@pytest.mark.parametrize(
+    "layer", [keras.layers.Dense(3, bias_initializer="ones"), Assigning(3, bias_initializer="ones")]
+)
+def test_draws_of_several_seeds_are_those_of_single_ones(layer):
+    net = networks.network(networks.filled(keras.Sequential([keras.Input((4,)), layer])))
+    together, single = draw(net, [layer.name], [5, 6]), [draw(net, [layer.name], [seed])[0] for seed in (5, 6)]
+    for one, other in zip(together, single):
+        assert one.ways == other.ways and set(one.ways.values()) == {"redrawn", "reset"}
+        assert all(one.state[name].tobytes() == other.state[name].tobytes() for name in other.state)
+    kernel = next(name for name in together[0].state if name.endswith("kernel"))
+    seed = derive_seed(5, layer.name, 0)
+    assert np.array_equal(together[0].state[kernel], keras.initializers.GlorotUniform(seed)((4, 3)))
+    assert not np.array_equal(together[0].state[kernel], together[1].state[kernel])

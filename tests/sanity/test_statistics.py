@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
+from skimage.metrics import structural_similarity
 
+from sanity.comparison import similarities, similarities_between
 from sanity.similarity import PooledMap, measures, tie_fraction, tie_null
 from sanity.statistics import (
     bootstrap_interval,
@@ -230,3 +232,20 @@ def test_ssim_is_two_dimensional_with_a_declared_range(maps):
     shuffled = pooled_map(np.random.default_rng(0).permutation(a.signed.ravel()).reshape(20, 20))
     scaled = pooled_map(1000 * a.signed)
     assert measures.get("ssim")(a, shuffled) < 0.2 and measures.get("ssim")(a, scaled) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("shape", [(224, 224), (11, 30), (40,), (12, 13, 14)])
+def test_ssim_is_that_of_skimage_to_the_bit(shape):
+    rng = np.random.default_rng(1)
+    a, b = (pooled_map(rng.normal(size=shape).astype("float32")) for _ in range(2))
+    options = {"data_range": 1.0, "gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    assert measures.get("ssim")(a, b) == float(structural_similarity(a.scaled, b.scaled, **options))
+
+
+def test_similarities_that_are_known_are_not_computed_again(maps):
+    groups = [[maps[0]], [maps[1]]], [[maps[1]], [maps[0]]]
+    slow = similarities_between(*groups)
+    fast = similarities_between(*groups, [[similarities(groups[0][0], other) for other in groups[1]]])
+    assert all(np.array_equal(slow[name], fast[name], equal_nan=True) for name in measures)
+    marked = similarities_between(*groups, [[dict.fromkeys(measures, np.array([7.0]))] * 2])
+    assert marked["ssim"][0].tolist() == [[7.0], [7.0]] and np.array_equal(marked["ssim"][1], slow["ssim"][1])
