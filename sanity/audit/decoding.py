@@ -7,7 +7,7 @@ from scipy import stats
 
 from sanity.audit.components import principal_axes
 from sanity.audit.copies import list_copies, read_copies
-from sanity.audit.eyes import area_under_curve
+from sanity.audit.eyes import area_under_curve, areas_under_curve
 from sanity.audit.legitimate import odds_on_half
 from sanity.audit.permutation import halves
 from sanity.seeds import derive_seed
@@ -52,9 +52,12 @@ def probe_auc(values, members, fitted, chance=None):
     targets = members[:, fitted] - centre
     weights = np.linalg.solve(known.T @ known + RIDGE * len(known) * np.eye(known.shape[1]), known.T @ targets.T)
     scores = (values[~fitted] @ weights).T
-    areas = areas_of(scores, members[:, ~fitted])
+    if chance is None:
+        return areas_of(scores, members[:, ~fitted])
     # What scores have of the expectation alone is the same for all members, and is taken off.
-    return areas if chance is None else 0.5 + areas - areas_of(scores, np.tile(chance[~fitted], (len(scores), 1)))
+    both = (members[:, ~fitted].T, np.broadcast_to(chance[~fitted], scores.shape).T)
+    areas, expected = (np.nan_to_num(area, nan=0.5) for area in areas_under_curve(scores.T, both))
+    return 0.5 + areas - expected
 
 
 def areas_of(scores, members):

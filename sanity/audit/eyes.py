@@ -300,25 +300,46 @@ def area_under_curve(scores, sides):
     Returns:
         float64 [draws], nan where a side is empty.
     """
-    scores, sides = np.ascontiguousarray(np.asarray(scores).T), np.ascontiguousarray(np.asarray(sides).T)
-    current = sides.sum(axis=1, dtype="float64")
-    rest = sides.shape[1] - current
-    above = _rank_sums(scores, sides) - current * (current + 1) / 2
-    return np.where((current > 0) & (rest > 0), above / np.maximum(current * rest, 1), np.nan)
+    return areas_under_curve(scores, [sides])[0]
 
 
-def _rank_sums(scores, sides):
-    """The sum of the ranks of each draw's current rows, ties at their middle: float64 [draws].
+def areas_under_curve(scores, several):
+    """The areas of the same scores for several sides, for which scores are sorted once.
 
     Args:
-        scores: float [draws, rows], one draw beside the next in memory, so that each is sorted where it lies.
-        sides: [draws, rows].
+        scores: float [rows, draws].
+        several: list of [rows, draws], how far each row is on the current side, from 0 to 1.
+
+    Returns:
+        list of float64 [draws], nan where a side is empty.
+    """
+    # Each draw lies in one piece of memory, so that it is sorted where it lies.
+    rank_sum, areas = _rank_summer(np.ascontiguousarray(np.asarray(scores).T)), []
+    for sides in several:
+        sides = np.ascontiguousarray(np.asarray(sides).T)
+        current = sides.sum(axis=1, dtype="float64")
+        rest = sides.shape[1] - current
+        above = rank_sum(sides) - current * (current + 1) / 2
+        areas.append(np.where((current > 0) & (rest > 0), above / np.maximum(current * rest, 1), np.nan))
+    return areas
+
+
+def _rank_summer(scores):
+    """A function of sides that adds up the ranks of current rows, ties at their middle.
+
+    Args:
+        scores: float [draws, rows].
+
+    Returns:
+        [draws, rows] -> float64 [draws].
     """
     order = np.argsort(scores, axis=1)
     ordered = np.take_along_axis(scores, order, axis=1)
     if (ordered[:, 1:] == ordered[:, :-1]).any():
-        return (stats.rankdata(scores, axis=1) * sides).sum(axis=1)
-    return np.take_along_axis(sides, order, axis=1).astype("float64") @ np.arange(1.0, scores.shape[1] + 1)
+        ranks = stats.rankdata(scores, axis=1)
+        return lambda sides: (ranks * sides).sum(axis=1)
+    ranks = np.arange(1.0, scores.shape[1] + 1)
+    return lambda sides: np.take_along_axis(sides, order, axis=1).astype("float64") @ ranks
 
 
 def products_of(standard):

@@ -22,7 +22,7 @@ FOLDS, BUDGET = 5, 4
 # Training rows from which on several threads are worth their while.
 MANY = 20_000
 # Training rows at most whose folds choose settings, drawn by unit.
-MOST_TUNED = 20_000
+MOST_TUNED = 10_000
 # A probability below this counts as this, so that one certain mistake does not outweigh all rows.
 LOWEST = 1e-6
 # Inner points at which the slope of an additive model may change.

@@ -24,7 +24,7 @@ ALL = "protected columns"
 # The margin, in area under the ROC curve, and how often the column is drawn anew.
 DELTA, DRAWS = 0.05, 199
 # Rows that probes look at, drawn by unit, and how many times the rows that a side needs are left of a small one.
-MOST, FEW_SIDES = 20_000, 4
+MOST, FEW_SIDES = 10_000, 4
 ENCODED, NOT_DECODABLE = "ENCODED BEYOND LEGITIMATE", "NOT DECODABLE BEYOND LEGITIMATE"
 BESIDE = "An untrained network of the same shape is not among them."
 
