@@ -8,6 +8,7 @@ A ridge classifier on 465 squares and products sees a correlation that one pair 
 500 and 300 rows. The largest difference among the same products sees it in nearly all (`sanity/CALIBRATION.md`).
 """
 
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -93,8 +94,26 @@ class Steps:
         last = np.flatnonzero(np.append(np.diff(ordered) > 0, True))
         if len(last) > STEPS and len(known) > CLASSIFIER_ROWS:
             last = np.unique(np.append(last[np.linspace(0, len(last) - 1, STEPS).astype(int)], last[-1]))
-        self.last, self.cuts = last, ordered[last]
+        self.last, self.cuts, self.rows = last, ordered[last], len(values)
         self._add_up = _segments(self.order, np.append(0, last + 1), len(values))
+
+    def take(self, rows):
+        """The same column of some rows, read at the same values.
+
+        Args:
+            rows: int [taken rows].
+
+        Returns:
+            `Steps` that only `shares` is asked of.
+        """
+        place = np.full(self.rows, -1, "int32")
+        place[rows] = np.arange(len(rows))
+        taken = place[self.order]
+        some = copy(self)
+        some.order, some.rows = taken[taken >= 0], len(rows)
+        edges = np.append(0, np.cumsum(taken >= 0)[self.last])
+        some._add_up = _segments(some.order, edges, len(rows))
+        return some
 
     def gaps(self, sides):
         """The share of the current rows up to each value less that of the reference: float [steps, draws].
@@ -140,13 +159,19 @@ def _segments(order, edges, rows):
     Returns:
         uint8 [rows, draws] -> int32 [segments, draws].
     """
-    if len(edges) > len(order):
+    if len(edges) == len(order) + 1 and (np.diff(edges) == 1).all():
         return lambda sides: np.cumsum(sides[order], axis=0, dtype="int32")
     # A product of sparse numbers of one byte is ten times as fast as a sum over segments, and holds counts up to 255.
     parts = np.unique(np.append(edges, np.arange(0, len(order), MOST_COUNTED)))
     table = sparse.csr_array((np.ones(len(order), "uint8"), order, parts.astype("int32")), (len(parts) - 1, rows))
-    ends = np.searchsorted(parts, edges[1:]) - 1
-    return lambda sides: np.cumsum(table @ sides, axis=0, dtype="int32")[ends]
+    ends = np.searchsorted(parts, edges[1:])
+
+    def add_up(sides):
+        counts = np.zeros((len(parts), sides.shape[1]), "int32")
+        np.cumsum(table @ sides, axis=0, out=counts[1:])
+        return counts[ends]
+
+    return add_up
 
 
 class Pairs:
@@ -162,6 +187,23 @@ class Pairs:
         self.places = np.flatnonzero(is_paired)
         self.is_low = (values[:, self.places] == low[self.places]).astype("float32")
 
+    def counts(self, sides, rows=slice(None)):
+        """How many rows of a side have the lower value.
+
+        Args:
+            sides: uint8 [rows, draws], of all rows or of those that are taken.
+            rows: int [taken rows].
+
+        Returns:
+            float64 [draws, columns].
+        """
+        # Counts of rows are whole, and exact as long as float32 holds them.
+        is_low, below = self.is_low[rows], np.zeros((sides.shape[1], len(self.places)))
+        for start in range(0, len(sides), EXACT):
+            part = slice(start, start + EXACT)
+            below += sides[part].T.astype("float32") @ is_low[part]
+        return below
+
     def distances(self, sides):
         """The difference of the shares of the lower value: float64 [draws, columns].
 
@@ -170,11 +212,7 @@ class Pairs:
         """
         total = sides.sum(axis=0, dtype="float64")[:, None]
         rest = len(sides) - total
-        # Counts of rows are whole, and exact as long as float32 holds them.
-        below = np.zeros((sides.shape[1], len(self.places)))
-        for start in range(0, len(sides), EXACT):
-            part = slice(start, start + EXACT)
-            below += sides[part].T.astype("float32") @ self.is_low[part]
+        below = self.counts(sides)
         others = self.is_low.sum(axis=0, dtype="float64") - below
         distances = np.abs(below / np.maximum(total, 1) - others / np.maximum(rest, 1))
         return np.where((total > 0) & (rest > 0), distances, 0.0)
@@ -390,7 +428,8 @@ class Eyes:
     def __init__(self, encoded, *, seed, by_side=True):
         self.encoded, self.seed, self.by_side = encoded, seed, by_side
         self.steps = [Steps(values) for values in encoded.values.T]
-        self._paired = Pairs(encoded.values)
+        self.paired = Pairs(encoded.values)
+        self.others = np.setdiff1d(np.arange(len(self.steps)), self.paired.places)
         units, sides = encoded.units, encoded.is_current & by_side
         self.classifier_rows = subset_rows(units, sides, CLASSIFIER_ROWS, seed=derive_seed(seed, "classifier rows"))
         self.energy_rows = self.classifier_rows.copy()
@@ -433,8 +472,8 @@ class Eyes:
 
     def _measure_each(self, turned):
         columns = np.empty((turned.shape[1], len(self.steps)))
-        columns[:, self._paired.places] = self._paired.distances(turned)
-        for place in np.setdiff1d(np.arange(len(self.steps)), self._paired.places):
+        columns[:, self.paired.places] = self.paired.distances(turned)
+        for place in self.others:
             columns[:, place] = self.steps[place].distances(turned)
         return columns, mean_differences(self.products, turned[self.classifier_rows])
 

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sanity.audit import excess, ladder
+from sanity.audit import drift, excess, ladder
+from sanity.audit.encoding import Encoded
 from sanity.audit.excess import differences, excess_errors
 from sanity.audit.exchange import centred_errors
-from sanity.audit.eyes import Pairs, Steps, area_under_curve
+from sanity.audit.eyes import Eyes, Pairs, Steps, area_under_curve
 from sanity.audit.search import search_slices
 from sanity.audit.slices import list_slices, shares_of, shares_within
 from sanity.checks import decodable, simpler
@@ -99,6 +100,36 @@ def test_areas_are_those_of_mann_and_whitney(decimals):
     slow = [stats.mannwhitneyu(s[m], s[~m]).statistic / m.sum() / (~m).sum() for s, m in zip(scores.T, sides.T[:5])]
     areas = area_under_curve(scores, sides.view("uint8"))
     assert np.allclose(areas[:5], slow) and np.isnan(areas[5])
+
+
+def test_some_rows_of_a_column_are_read_at_the_values_of_all():
+    rng = np.random.default_rng(0)
+    for values in (rng.normal(size=400), rng.integers(5, size=400).astype("float64")):
+        values[:9] = np.nan
+        rows, sides = rng.permutation(400)[:90], (rng.random((400, 7)) < 0.4).view("uint8")
+        sides[:, 6] = 0
+        some = np.zeros_like(sides)
+        some[rows] = sides[rows]
+        steps = Steps(values)
+        assert np.allclose(steps.take(rows).shares(sides[rows]), steps.shares(some))
+
+
+def test_windows_of_time_are_seen_as_each_alone():
+    rng = np.random.default_rng(0)
+    values = np.column_stack([rng.normal(size=600), rng.random(600) < 0.4, rng.integers(7, size=600)]).astype("float64")
+    values[3, 0] = np.nan
+    names = ["a", "b", "c"]
+    encoded = Encoded(names, names, values, np.arange(600) >= 300, np.arange(600), {})
+    eyes = Eyes(encoded, seed=0)
+    rows, dealt = np.sort(rng.permutation(600)[:420]), rng.integers(3, size=(4, 420)).astype("int8")
+    seen, first = drift._see_windows(eyes, rows, dealt, 2)
+    for draw, labels in enumerate(dealt):
+        for window in (1, 2):
+            sides = [values[rows[labels == label]] for label in (window, 0)]
+            known = [[side[np.isfinite(side[:, place]), place] for side in sides] for place in range(3)]
+            distances = [stats.ks_2samp(*pair).statistic for pair in known]
+            assert np.isclose(seen[draw, window - 1, 0], max(distances))
+            assert draw or np.allclose(first[window - 1], distances)
 
 
 # Rows that are drawn ------------------------------------------------------------------------------------------------------
