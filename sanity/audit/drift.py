@@ -231,8 +231,8 @@ def look_at_windows(eyes, times, draws, *, seed):
     rows = _some_rows(encoded.units, labels, seed)
     dealt = _deal(encoded.units[rows], labels[rows], draws, seed)
     count = int(labels.max())
-    seen, gaps = _see_windows(eyes, rows, dealt, count)
-    p = min_p(seen.reshape(1 + draws, -1)).reshape(count, -1).min(axis=1)
+    sights, gaps = _see_windows(eyes, rows, dealt, count)
+    p = min_p(sights.reshape(1 + draws, -1)).reshape(count, -1).min(axis=1)
     return Windows(
         np.array([times[windows == window].min() for window in range(count)]),
         np.bincount(windows, minlength=count),
@@ -274,14 +274,14 @@ def _see_windows(eyes, rows, dealt, count):
     steps = {place: eyes.steps[place].take(rows) for place in eyes.others}
     columns = eyes.standard[rows]
     gram = columns.T @ columns / len(rows) + 0.01 * np.eye(columns.shape[1])
-    seen, first = [], None
+    sights, first = [], None
     for start in range(0, len(dealt), DEALT_AT_ONCE):
         part = dealt[start : start + DEALT_AT_ONCE].T
         sides = [np.ascontiguousarray(part == label).view("uint8") for label in range(count + 1)]
         gaps = _window_gaps(eyes, rows, steps, sides)
         first = gaps[0] if first is None else first
-        seen.append(np.stack([gaps.max(axis=2), _lengths(columns, gram, sides)], axis=2))
-    return np.concatenate(seen), first
+        sights.append(np.stack([gaps.max(axis=2), _lengths(columns, gram, sides)], axis=2))
+    return np.concatenate(sights), first
 
 
 def _window_gaps(eyes, rows, steps, sides):
