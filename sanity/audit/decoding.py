@@ -8,7 +8,7 @@ from scipy import stats
 from sanity.audit.components import principal_axes
 from sanity.audit.copies import list_copies, read_copies
 from sanity.audit.descriptors import OF_PICTURES
-from sanity.audit.eyes import area_under_curve
+from sanity.audit.eyes import area_under_curve, areas_under_curve
 from sanity.audit.legitimate import odds_on_half
 from sanity.audit.permutation import halves
 from sanity.audit.ranking import area_shares, mean_by_unit
@@ -53,9 +53,12 @@ def probe_auc(values, members, fitted, chance=None):
         float64 [draws], the area under the ROC curve; .5 where one side is empty.
     """
     scores = probe_scores(values, members, fitted, chance)
-    areas = areas_of(scores, members[:, ~fitted])
+    if chance is None:
+        return areas_of(scores, members[:, ~fitted])
     # What scores have of the expectation alone is the same for all members, and is taken off.
-    return areas if chance is None else 0.5 + areas - areas_of(scores, np.tile(chance[~fitted], (len(scores), 1)))
+    both = (members[:, ~fitted].T, np.broadcast_to(chance[~fitted], scores.shape).T)
+    areas, expected = (np.nan_to_num(area, nan=0.5) for area in areas_under_curve(scores.T, both))
+    return 0.5 + areas - expected
 
 
 def probe_scores(values, members, fitted, chance=None):

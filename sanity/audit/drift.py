@@ -22,6 +22,8 @@ BLOCKS, MOST_BLOCKS, BLOCK_ROWS = 8, 12, 50
 QUANTILE = 0.9
 # Blocks of neighbouring units that are dealt, deals that say how far blocks of time differ by chance, and rows that windows of time look at.
 DEALT_BLOCKS, DEALS, WINDOW_ROWS = 40, 20, 20_000
+# Draws of windows at a time.
+DEALT_AT_ONCE = 100
 
 
 @dataclass(frozen=True)
@@ -229,9 +231,8 @@ def look_at_windows(eyes, times, draws, *, seed):
     rows = _some_rows(encoded.units, labels, seed)
     dealt = _deal(encoded.units[rows], labels[rows], draws, seed)
     count = int(labels.max())
-    statistics = np.stack([_seen_of(eyes, rows, dealt, window) for window in range(1, count + 1)], axis=1)
-    p = min_p(statistics.reshape(1 + draws, -1)).reshape(count, -1).min(axis=1)
-    gaps = np.stack([_window_gaps(eyes, rows, dealt[:1], window)[0] for window in range(1, count + 1)])
+    sights, gaps = _see_windows(eyes, rows, dealt, count)
+    p = min_p(sights.reshape(1 + draws, -1)).reshape(count, -1).min(axis=1)
     return Windows(
         np.array([times[windows == window].min() for window in range(count)]),
         np.bincount(windows, minlength=count),
@@ -257,27 +258,58 @@ def _deal(units, labels, draws, seed):
     return by_unit[:, inverse]
 
 
-def _window_gaps(eyes, rows, dealt, window):
-    """The distance of each column between a window and the reference: float64 [draws, columns]."""
-    sides = [np.zeros((len(eyes.encoded), len(dealt)), "uint8") for _ in range(2)]
-    for side, label in zip(sides, (0, window)):
-        side[rows] = (dealt == label).T
-    return np.stack([np.abs(step.shares(sides[1]) - step.shares(sides[0])).max(axis=0) for step in eyes.steps], axis=1)
+def _see_windows(eyes, rows, dealt, count):
+    """What two eyes see of each window against the reference.
 
+    Args:
+        eyes: `sanity.audit.eyes.Eyes`.
+        rows: int [rows that are looked at].
+        dealt: int8 [draws, rows that are looked at], 0 for the reference and else the window of each row.
+        count: int, windows.
 
-def _seen_of(eyes, rows, dealt, window):
-    """The largest distance of a column, and the squared length of the differences of means: float64 [draws, 2]."""
-    largest = np.concatenate(
-        [
-            _window_gaps(eyes, rows, dealt[start : start + 100], window).max(axis=1)
-            for start in range(0, len(dealt), 100)
-        ]
-    )
+    Returns:
+        (float64 [draws, windows, 2], the largest distance of a column, and the squared length of the differences of means;
+        float64 [windows, columns], the distances of the first draw).
+    """
+    steps = {place: eyes.steps[place].take(rows) for place in eyes.others}
     columns = eyes.standard[rows]
-    shares = [(dealt == label).T / np.maximum((dealt == label).sum(axis=1), 1) for label in (window, 0)]
-    difference = columns.T @ (shares[0] - shares[1]).astype("float32")
     gram = columns.T @ columns / len(rows) + 0.01 * np.eye(columns.shape[1])
-    return np.stack([largest, (difference * np.linalg.solve(gram, difference)).sum(axis=0)], axis=1)
+    sights, first = [], None
+    for start in range(0, len(dealt), DEALT_AT_ONCE):
+        part = dealt[start : start + DEALT_AT_ONCE].T
+        sides = [np.ascontiguousarray(part == label).view("uint8") for label in range(count + 1)]
+        gaps = _window_gaps(eyes, rows, steps, sides)
+        first = gaps[0] if first is None else first
+        sights.append(np.stack([gaps.max(axis=2), _lengths(columns, gram, sides)], axis=2))
+    return np.concatenate(sights), first
+
+
+def _window_gaps(eyes, rows, steps, sides):
+    """The distance of each column between each window and the reference, the first of the sides.
+
+    Args:
+        eyes: `sanity.audit.eyes.Eyes`.
+        rows: int [rows that are looked at].
+        steps: dict of column to `sanity.audit.eyes.Steps` of these rows.
+        sides: list of uint8 [rows that are looked at, draws].
+
+    Returns:
+        float64 [draws, windows, columns].
+    """
+    gaps = np.empty((sides[0].shape[1], len(sides) - 1, len(eyes.steps)))
+    shares = [eyes.paired.counts(side, rows) / np.maximum(side.sum(axis=0), 1)[:, None] for side in sides]
+    gaps[:, :, eyes.paired.places] = np.abs(np.stack(shares[1:], axis=1) - shares[0][:, None])
+    for place, step in steps.items():
+        reference, *windows = (step.shares(side) for side in sides)
+        gaps[:, :, place] = np.stack([np.abs(share - reference).max(axis=0) for share in windows], axis=1)
+    return gaps
+
+
+def _lengths(columns, gram, sides):
+    """The squared length of the differences of means between each window and the reference: float64 [draws, windows]."""
+    means = [columns.T @ side.astype("float32") / np.maximum(side.sum(axis=0), 1) for side in sides]
+    differences = [mean - means[0] for mean in means[1:]]
+    return np.stack([(part * np.linalg.solve(gram, part)).sum(axis=0) for part in differences], axis=1)
 
 
 def deal_blocks(units, times, share, *, seed, count):

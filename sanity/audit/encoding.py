@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sanity.audit.components import principal_axes
+from sanity.audit.rows import Column
 
 # Rows of both sets that a level needs for a column, and columns of a category at most; deviations at which values are cut, and
 # components of many channels.
@@ -98,7 +99,7 @@ def encode_inputs(reference, current):
                 continue
             parts += _number(column.name, np.concatenate([column.values, other.values]))
         else:
-            parts += _category(column.name, [*_words(column), *_words(other)])
+            parts += _category(column.name, *_joined_places(column, other))
     return _join(parts, reference, current, left_out)
 
 
@@ -136,20 +137,33 @@ def encode_predictions(reference, current):
     # A constant that is added to all logits changes no answer; of two only the difference says anything.
     centred = values[:, 1:] - values[:, :1] if values.shape[1] == 2 else values - values.mean(axis=1, keepdims=True)
     parts = _channels("logit", centred)
-    words = [f"{place}" for place in values.argmax(axis=1)]
+    classes = Column("", values.argmax(axis=1).astype("float64"), tuple(map(str, range(values.shape[1]))))
     confidence = np.concatenate([rows.probabilities.max(axis=1) for rows in (reference, current)])
-    parts += _category("predicted class", words) + _number("confidence", confidence)
+    parts += _category("predicted class", *_word_places(classes)) + _number("confidence", confidence)
     return _join(parts, reference, current, {})
 
 
-def _words(column):
-    """A column as words, "" where missing: list of str."""
-    if not column.is_category:
-        return ["" if missing else f"{value:g}" for value, missing in zip(column.values, column.missing)]
-    return [
-        "" if missing else column.levels[int(value)]
-        for value, missing in zip(np.nan_to_num(column.values), column.missing)
-    ]
+def _word_places(column):
+    """The words of a column in their order, "" where missing, and the place of that of each row: list of str, int [rows].
+
+    A word is written once, and not for every row.
+    """
+    missing = column.missing
+    if column.is_category:
+        words, places = column.levels, np.nan_to_num(column.values).astype(int)
+    else:
+        distinct, known = np.unique(column.values[~missing], return_inverse=True)
+        words, places = [f"{value:g}" for value in distinct], np.zeros(len(missing), int)
+        places[~missing] = known
+    ordered, place_of = np.unique(np.array(["", *words], dtype=str), return_inverse=True)
+    return ordered.tolist(), place_of[np.where(missing, 0, places + 1)]
+
+
+def _joined_places(first, second):
+    """The words of two columns in their order, and the place of that of each row, those of the first column before."""
+    parts = [_word_places(column) for column in (first, second)]
+    words = sorted(set().union(*(words for words, _ in parts)))
+    return words, np.concatenate([np.searchsorted(words, known)[places] for known, places in parts])
 
 
 def _number(name, values):
@@ -159,17 +173,14 @@ def _number(name, values):
     return parts + ([(f"{name} missing", name, missing.astype("float64"))] if missing.any() else [])
 
 
-def _category(name, words):
+def _category(name, levels, places):
     """One column for each frequent level, one for the rare ones, and one for missing cells."""
-    levels, places, counts = np.unique(
-        np.asarray(words, dtype=object).astype(str), return_inverse=True, return_counts=True
-    )
-    fewest = max(FREQUENT, len(places) / MOST_LEVELS)
+    counts, fewest = np.bincount(places, minlength=len(levels)), max(FREQUENT, len(places) / MOST_LEVELS)
     frequent = [place for place in range(len(levels)) if counts[place] >= fewest and levels[place]]
     parts = [(f"{name} = {levels[place]}", name, (places == place).astype("float64")) for place in frequent]
-    rare = ~np.isin(places, frequent) & (levels[places] != "")
+    missing = np.isin(places, [place for place, level in enumerate(levels) if not level])
+    rare = ~np.isin(places, frequent) & ~missing
     parts += [(f"{name} = any rare level", name, rare.astype("float64"))] if rare.any() else []
-    missing = levels[places] == ""
     parts += [(f"{name} missing", name, missing.astype("float64"))] if missing.any() else []
     # Of two levels one column says all.
     return parts[1:] if len(parts) == 2 else parts
@@ -239,9 +250,10 @@ def new_levels(reference, current):
     shares, known = {}, {column.name for column in current.columns}
     for column in reference.columns:
         if column.is_category and column.name in known:
-            before = set(_words(column))
-            share = float(
-                np.mean([word not in before and word != "" for word in _words(current.column(column.name))] or [0])
-            )
+            words, places = _word_places(column)
+            before = {words[place] for place in np.unique(places)}
+            words, places = _word_places(current.column(column.name))
+            is_new = np.array([word not in before and word != "" for word in words], bool)
+            share = float(is_new[places].mean()) if len(places) else 0.0
             shares |= {column.name: share} if share else {}
     return shares

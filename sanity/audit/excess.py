@@ -3,8 +3,6 @@
 What a slice shows on the rows that chose it is too much.
 """
 
-import itertools
-
 import numpy as np
 from scipy import stats
 
@@ -14,8 +12,8 @@ from sanity.audit.slices import CELLS, ROWS, shares_within
 from sanity.seeds import derive_seed
 from sanity.statistics import Interval, mean_variance, wilson_bounds
 
-# Draws at a time.
-BLOCK = 200
+# Draws at a time, and what two sums of the same numbers may differ by, as a share.
+BLOCK, SAME = 700, 1e-9
 # The part of a slice that groups leave open, from which on it is measured, and halves that its size is averaged over.
 OPEN, SPLITS = 0.1, 5
 
@@ -30,41 +28,68 @@ def excess_errors(slices, drawn):
     Returns:
         float64 [draws, slices].
     """
-    rows = slices.conditions.holds.shape[1]
-    parts = []
-    for block in blocks(drawn, max(1, min(BLOCK, CELLS // max(rows, 1)))):
-        values = np.array(block, "float32")
-        totals = np.array([row.sum() for row in block])
-        parts.append(np.hstack([differences(values, totals, masks) for _, masks in slices.chunks()]))
-    return np.concatenate(parts)
+    return np.concatenate([np.hstack([excess for _, excess in block]) for block in excess_blocks(slices, drawn)])
 
 
-def blocks(values, size):
-    """Values, as many at a time as the size says: iterator of list.
+def excess_of_sums(inside, counts, total, rows):
+    """Mean inside less mean outside of slices, of the sum of values in each.
 
     Args:
-        values: iterable.
-        size: int.
+        inside: float64 [..., slices].
+        counts: float64 [slices], rows of each.
+        total: float64 [..., 1], or float, the sum over all rows.
+        rows: int.
+
+    Returns:
+        float64 [..., slices].
     """
-    values = iter(values)
-    while block := list(itertools.islice(values, size)):
-        yield block
+    return inside / counts - (total - inside) / (rows - counts)
 
 
-def differences(drawn, totals, masks):
+def excess_blocks(slices, drawn):
+    """The excess of every slice, some draws and of these some slices at a time: no array of all draws and slices is kept.
+
+    Args:
+        slices: `Slices`.
+        drawn: iterable of float64 [rows].
+
+    Returns:
+        iterator of iterators of (int [slices of it], float64 [draws of it, slices of it]).
+    """
+    rows, counts = slices.conditions.holds.shape[1], slices.sums()
+    for values, totals in _blocks(drawn, rows):
+        yield ((places, differences(values, totals, masks, counts[places])) for places, masks in slices.chunks())
+
+
+def _blocks(drawn, rows):
+    """Draws, as many at a time as memory allows: iterator of (float32 [draws of it, rows], float64 [draws of it], sums)."""
+    size = max(1, min(BLOCK, 2 * CELLS // max(rows, 1)))
+    drawn = iter(drawn)
+    while True:
+        # The rows are written in place, so that no list of them is held beside.
+        values, totals = np.empty((size, rows), "float32"), []
+        for place, row in zip(range(size), drawn):
+            values[place] = row
+            totals.append(row.sum())
+        if not totals:
+            return
+        yield values[: len(totals)], np.array(totals)
+
+
+def differences(drawn, totals, masks, counts):
     """Mean inside less mean outside of slices.
 
     Args:
         drawn: float32 [draws, rows].
         totals: float64 [draws], the sum of each draw.
         masks: bool [slices, rows].
+        counts: float64 [slices], rows of each.
 
     Returns:
         float64 [draws, slices].
     """
-    count, rows = masks.sum(axis=1), masks.shape[1]
     inside = (drawn @ masks.T.astype("float32")).astype("float64")
-    return inside / count - (totals[:, None] - inside) / (rows - count)
+    return excess_of_sums(inside, counts, totals[:, None], masks.shape[1])
 
 
 def measured_excess(slices, errors, units, groups, *, seed):
@@ -100,20 +125,14 @@ def measured_excess(slices, errors, units, groups, *, seed):
 
 def _measure_other(slices, errors, units, groups, chooses, is_open):
     """The slice that stands out most where `chooses` holds, measured on the other rows, as of `excess_of`."""
-    best, furthest = None, -np.inf
-    values, rows = errors[chooses][None], int(chooses.sum())
-    for places, masks in slices.chunks():
-        masks = masks[:, chooses]
-        count = masks.sum(axis=1)
-        usable = (count >= ROWS / 2) & (count <= rows - ROWS / 2) & is_open[places]
-        if not usable.any():
-            continue
-        difference = differences(values.astype("float32"), values.sum(axis=1), masks[usable])[0]
-        scaled = difference / np.sqrt(1 / count[usable] + 1 / (rows - count[usable]))
-        if scaled.max() > furthest:
-            best, furthest = places[usable][scaled.argmax()], scaled.max()
-    if best is None:
+    rows, count = int(chooses.sum()), slices.sums(rows=chooses)
+    usable = (count >= ROWS / 2) & (count <= rows - ROWS / 2) & is_open
+    if not usable.any():
         return np.nan, np.nan, np.nan
+    inside, count = slices.sums(errors, chooses)[usable], count[usable]
+    scaled = excess_of_sums(inside, count, errors[chooses].sum(), rows) / np.sqrt(1 / count + 1 / (rows - count))
+    # Of slices with the same rows the first, whatever a sum was rounded to.
+    best = np.flatnonzero(usable)[np.argmax(scaled >= scaled.max() - SAME * np.abs(scaled).max())]
     mask = slices.masks(np.array([best]))[0]
     return excess_of(mask[~chooses], errors[~chooses], units[~chooses], groups[~chooses])
 

@@ -8,11 +8,12 @@ A ridge classifier on 465 squares and products sees a correlation that one pair 
 500 and 300 rows. The largest difference among the same products sees it in nearly all (`sanity/CALIBRATION.md`).
 """
 
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy import stats
+from scipy import sparse, stats
 
 from sanity.audit.encoding import CUT
 from sanity.audit.permutation import draw_sides, unit_folds
@@ -27,6 +28,10 @@ TOP, FOLDS, PENALTY, PENALTY_OF_PRODUCTS = 30, 5, 0.01, 0.3
 SCALING, CELLS, STEPS = 100, 32_000_000, 2000
 # Units of a side that a draw of rows keeps where there are as many, and sides for which solving is no dearer than an inverse.
 KEPT_UNITS, FEW_SIDES = 100, 10
+# Rows whose number float32 counts exactly, and that are counted at a time.
+EXACT = 65_536
+# Rows of a segment that a number of one byte counts.
+MOST_COUNTED = 255
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,26 @@ class Steps:
         last = np.flatnonzero(np.append(np.diff(ordered) > 0, True))
         if len(last) > STEPS and len(known) > CLASSIFIER_ROWS:
             last = np.unique(np.append(last[np.linspace(0, len(last) - 1, STEPS).astype(int)], last[-1]))
-        self.last, self.starts, self.cuts = last, np.append(0, last[:-1] + 1), ordered[last]
+        self.last, self.cuts, self.rows = last, ordered[last], len(values)
+        self._add_up = _segments(self.order, np.append(0, last + 1), len(values))
+
+    def take(self, rows):
+        """The same column of some rows, read at the same values.
+
+        Args:
+            rows: int [taken rows].
+
+        Returns:
+            `Steps` that only `shares` is asked of.
+        """
+        place = np.full(self.rows, -1, "int32")
+        place[rows] = np.arange(len(rows))
+        taken = place[self.order]
+        some = copy(self)
+        some.order, some.rows = taken[taken >= 0], len(rows)
+        edges = np.append(0, np.cumsum(taken >= 0)[self.last])
+        some._add_up = _segments(some.order, edges, len(rows))
+        return some
 
     def gaps(self, sides):
         """The share of the current rows up to each value less that of the reference: float [steps, draws].
@@ -97,10 +121,7 @@ class Steps:
         Args:
             sides: uint8 [rows, draws], 1 for the current side.
         """
-        counts = sides[self.order]
-        if len(self.starts) < len(self.order):
-            counts = np.add.reduceat(counts, self.starts, axis=0, dtype="int32")
-        current = np.cumsum(counts, axis=0, dtype="int32").astype("float32" if len(self.order) < 2**24 else "float64")
+        current = self._add_up(sides).astype("float32" if len(self.order) < 2**24 else "float64")
         total = current[-1].copy()
         rest = len(self.order) - total
         scale = 1 / np.maximum(total, 1) + 1 / np.maximum(rest, 1)
@@ -114,8 +135,7 @@ class Steps:
         Args:
             sides: uint8 [rows, draws].
         """
-        counts = np.add.reduceat(sides[self.order], self.starts, axis=0, dtype="int32")
-        counts = np.cumsum(counts, axis=0, dtype="float64")
+        counts = self._add_up(sides).astype("float64")
         return counts / np.maximum(counts[-1], 1)
 
     def distances(self, sides):
@@ -126,6 +146,76 @@ class Steps:
         """
         gaps = self.gaps(sides)
         return np.maximum(gaps.max(axis=0), -gaps.min(axis=0)).astype("float64")
+
+
+def _segments(order, edges, rows):
+    """A function of sides: how many current rows there are up to the end of each segment of rows in order.
+
+    Args:
+        order: int [known rows].
+        edges: int [segments + 1], where segments begin, and the end.
+        rows: int, known ones and others.
+
+    Returns:
+        uint8 [rows, draws] -> int32 [segments, draws].
+    """
+    if len(edges) == len(order) + 1 and (np.diff(edges) == 1).all():
+        return lambda sides: np.cumsum(sides[order], axis=0, dtype="int32")
+    # A product of sparse numbers of one byte is ten times as fast as a sum over segments, and holds counts up to 255.
+    parts = np.unique(np.append(edges, np.arange(0, len(order), MOST_COUNTED)))
+    table = sparse.csr_array((np.ones(len(order), "uint8"), order, parts.astype("int32")), (len(parts) - 1, rows))
+    ends = np.searchsorted(parts, edges[1:])
+
+    def add_up(sides):
+        counts = np.zeros((len(parts), sides.shape[1]), "int32")
+        np.cumsum(table @ sides, axis=0, out=counts[1:])
+        return counts[ends]
+
+    return add_up
+
+
+class Pairs:
+    """The Kolmogorov-Smirnov distances of all columns of two values, such as levels, by one product of matrices.
+
+    Args:
+        values: float64 [rows, columns]. Columns of other values, or with missing ones, are left out.
+    """
+
+    def __init__(self, values):
+        low, high = values.min(axis=0), values.max(axis=0)
+        is_paired = [np.isin(column, ends).all() for column, ends in zip(values.T, np.stack([low, high], axis=1))]
+        self.places = np.flatnonzero(is_paired)
+        self.is_low = (values[:, self.places] == low[self.places]).astype("float32")
+
+    def counts(self, sides, rows=slice(None)):
+        """How many rows of a side have the lower value.
+
+        Args:
+            sides: uint8 [rows, draws], of all rows or of those that are taken.
+            rows: int [taken rows].
+
+        Returns:
+            float64 [draws, columns].
+        """
+        # Counts of rows are whole, and exact as long as float32 holds them.
+        is_low, below = self.is_low[rows], np.zeros((sides.shape[1], len(self.places)))
+        for start in range(0, len(sides), EXACT):
+            part = slice(start, start + EXACT)
+            below += sides[part].T.astype("float32") @ is_low[part]
+        return below
+
+    def distances(self, sides):
+        """The difference of the shares of the lower value: float64 [draws, columns].
+
+        Args:
+            sides: uint8 [rows, draws], 1 for the current side.
+        """
+        total = sides.sum(axis=0, dtype="float64")[:, None]
+        rest = len(sides) - total
+        below = self.counts(sides)
+        others = self.is_low.sum(axis=0, dtype="float64") - below
+        distances = np.abs(below / np.maximum(total, 1) - others / np.maximum(rest, 1))
+        return np.where((total > 0) & (rest > 0), distances, 0.0)
 
 
 class Energy:
@@ -248,22 +338,46 @@ def area_under_curve(scores, sides):
     Returns:
         float64 [draws], nan where a side is empty.
     """
-    ranks = _ranks(scores)
-    current = sides.sum(axis=0, dtype="float64")
-    rest = len(sides) - current
-    above = np.einsum("ij,ij->j", ranks, sides, dtype="float64") - current * (current + 1) / 2
-    return np.where((current > 0) & (rest > 0), above / np.maximum(current * rest, 1), np.nan)
+    return areas_under_curve(scores, [sides])[0]
 
 
-def _ranks(scores):
-    """Ranks down each column, ties at their middle: float64 [rows, draws]."""
-    order = np.argsort(scores, axis=0)
-    ordered = np.take_along_axis(scores, order, axis=0)
-    if (np.diff(ordered, axis=0) == 0).any():
-        return stats.rankdata(scores, axis=0)
-    ranks = np.empty(scores.shape)
-    np.put_along_axis(ranks, order, np.arange(1.0, len(scores) + 1)[:, None], axis=0)
-    return ranks
+def areas_under_curve(scores, several):
+    """The areas of the same scores for several sides, for which scores are sorted once.
+
+    Args:
+        scores: float [rows, draws].
+        several: list of [rows, draws], how far each row is on the current side, from 0 to 1.
+
+    Returns:
+        list of float64 [draws], nan where a side is empty.
+    """
+    # Each draw lies in one piece of memory, so that it is sorted where it lies.
+    rank_sum, areas = _rank_summer(np.ascontiguousarray(np.asarray(scores).T)), []
+    for sides in several:
+        sides = np.ascontiguousarray(np.asarray(sides).T)
+        current = sides.sum(axis=1, dtype="float64")
+        rest = sides.shape[1] - current
+        above = rank_sum(sides) - current * (current + 1) / 2
+        areas.append(np.where((current > 0) & (rest > 0), above / np.maximum(current * rest, 1), np.nan))
+    return areas
+
+
+def _rank_summer(scores):
+    """A function of sides that adds up the ranks of current rows, ties at their middle.
+
+    Args:
+        scores: float [draws, rows].
+
+    Returns:
+        [draws, rows] -> float64 [draws].
+    """
+    order = np.argsort(scores, axis=1)
+    ordered = np.take_along_axis(scores, order, axis=1)
+    if (ordered[:, 1:] == ordered[:, :-1]).any():
+        ranks = stats.rankdata(scores, axis=1)
+        return lambda sides: (ranks * sides).sum(axis=1)
+    ranks = np.arange(1.0, scores.shape[1] + 1)
+    return lambda sides: np.take_along_axis(sides, order, axis=1).astype("float64") @ ranks
 
 
 def products_of(standard):
@@ -314,6 +428,8 @@ class Eyes:
     def __init__(self, encoded, *, seed, by_side=True):
         self.encoded, self.seed, self.by_side = encoded, seed, by_side
         self.steps = [Steps(values) for values in encoded.values.T]
+        self.paired = Pairs(encoded.values)
+        self.others = np.setdiff1d(np.arange(len(self.steps)), self.paired.places)
         units, sides = encoded.units, encoded.is_current & by_side
         self.classifier_rows = subset_rows(units, sides, CLASSIFIER_ROWS, seed=derive_seed(seed, "classifier rows"))
         self.energy_rows = self.classifier_rows.copy()
@@ -355,7 +471,10 @@ class Eyes:
         return columns, products, np.stack(others, axis=1)
 
     def _measure_each(self, turned):
-        columns = np.stack([step.distances(turned) for step in self.steps], axis=1)
+        columns = np.empty((turned.shape[1], len(self.steps)))
+        columns[:, self.paired.places] = self.paired.distances(turned)
+        for place in self.others:
+            columns[:, place] = self.steps[place].distances(turned)
         return columns, mean_differences(self.products, turned[self.classifier_rows])
 
     def draw(self, count, purpose):

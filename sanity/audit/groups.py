@@ -22,6 +22,8 @@ from sanity.statistics import wilson_bounds
 JOINED_ROWS, JOINED_UNITS = 30, 10
 # Values of a number that are not cut into quartiles, and exchanges at a time.
 FEW, CHUNK = 4, 100
+# Cells of exchanges at a time, of very many rows.
+CELLS = 2**24
 # Units of the spread of all that are added to each side. With 2 in place of 200, power for a group of 200 fell from .78 to .40.
 UNITS_MORE = 200
 MISSING = "missing"
@@ -391,8 +393,9 @@ def _exchanged(compared, draws, seed):
     for same_rows in _by_rows(compared):
         first = compared[same_rows[0]]
         orders = exchange_rows(first.units, draws, seed=derive_seed(seed, "exchanged", len(first.places)))
-        for start in range(0, draws, CHUNK):
-            chunk = np.array([next(orders) for _ in range(min(CHUNK, draws - start))])
+        step = _step(len(first.places))
+        for start in range(0, draws, step):
+            chunk = np.array([next(orders) for _ in range(min(step, draws - start))])
             for place in same_rows:
                 comparison = compared[place]
                 values = comparison.values[chunk]
@@ -401,6 +404,11 @@ def _exchanged(compared, draws, seed):
                 largest[part] = np.maximum(largest[part], comparison.standardize(*measured).max(axis=1))
                 ranges[place] += np.ptp(measured[0][:, comparison.usable], axis=1).sum() / draws
     return largest, ranges.tolist()
+
+
+def _step(rows):
+    """How many exchanges of so many rows are held at a time: int."""
+    return max(1, min(CHUNK, CELLS // max(rows, 1)))
 
 
 def _by_rows(compared):

@@ -11,6 +11,7 @@ from scipy import stats
 from scipy.special import expit
 
 from sanity.audit.encoding import encode_inputs
+from sanity.audit.eyes import subset_rows
 from sanity.audit.logistic import fit_logistic
 from sanity.audit.permutation import resample_units, unit_folds
 from sanity.seeds import derive_seed
@@ -18,6 +19,8 @@ from sanity.statistics import Interval, mean_variance, wilson_interval
 
 # Folds of the classifier of sets, its penalty in rows, and resamples of units.
 FOLDS, PENALTY, RESAMPLES = 5, 1.0, 60
+# Rows a side that estimates without labels rest on, drawn by unit.
+ROWS = 10_000
 # Gates of weights: share of the rows that they are worth, rows, and difference of means in deviations.
 EFFECTIVE, EFFECTIVE_ROWS, BALANCED = 0.2, 100, 0.1
 # The smallest singular value of a confusion matrix that is inverted.
@@ -70,6 +73,7 @@ class Estimate:
         effective: float, the share of the reference rows that the weights are worth.
         rows: int, that share in rows.
         imbalance: float, the largest difference of means in deviations that is left after weighting.
+        drawn: tuple of int, how many rows of each set it rests on where these are not all.
     """
 
     weighted: Interval
@@ -77,6 +81,7 @@ class Estimate:
     effective: float
     rows: int
     imbalance: float
+    drawn: tuple = ()
 
     @property
     def holds(self):
@@ -107,6 +112,10 @@ def estimate_rise(reference, current, *, seed, resamples=RESAMPLES):
         `Estimate`, or None where no column varies.
     """
     encoded = encode_inputs(reference, current)
+    kept = subset_rows(encoded.units, encoded.is_current, ROWS, seed=derive_seed(seed, "rows"))
+    if not kept.all():
+        encoded = encoded.take(kept)
+        reference, current = reference.take(kept[: len(reference)]), current.take(kept[len(reference) :])
     if not encoded.names:
         return None
     standard = encoded.standard.astype("float64")
@@ -126,7 +135,8 @@ def estimate_rise(reference, current, *, seed, resamples=RESAMPLES):
     effective = float(weights.sum() ** 2 / max((weights**2).sum(), 1e-300) / len(weights))
     imbalance = _imbalance(standard, encoded.is_current, weights)
     confident = None if reference.is_regression else intervals[1]
-    return Estimate(intervals[0], confident, effective, int(effective * len(weights)), imbalance)
+    looked = () if kept.all() else (len(reference), len(current))
+    return Estimate(intervals[0], confident, effective, int(effective * len(weights)), imbalance, looked)
 
 
 def _resample_sides(encoded, seed):
@@ -145,6 +155,8 @@ class _Answers:
         squares = np.where(np.abs(standard).max(axis=0) > 0, standard**2, 0)
         self.columns = np.column_stack([standard, squares - squares.mean(axis=0), np.ones(len(standard))])
         self.is_current, self.folds, self.errors = is_current, folds, reference.errors
+        # What all rows give, near which resamples lie.
+        self._starts = {}
         self.confidence = None
         if not reference.is_regression:
             tops = [rows.probabilities.max(axis=1) for rows in (reference, current)]
@@ -157,7 +169,9 @@ class _Answers:
         weights = np.zeros(len(rows))
         for fold in np.unique(folds):
             train, test = rows[folds != fold], (folds == fold) & ~current
-            slope = fit_logistic(self.columns[train], self.is_current[train].astype("float64"), _ridge(self.columns))
+            targets, start = self.is_current[train].astype("float64"), self._starts.get(fold)
+            slope = fit_logistic(self.columns[train], targets, _ridge(self.columns), start)
+            self._starts.setdefault(fold, slope)
             weights[test] = np.exp(np.clip(self.columns[rows[test]] @ slope, -30, 30))
         weights = weights[~current]
         return weights / max(weights.mean(), 1e-300)

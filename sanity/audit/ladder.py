@@ -18,11 +18,14 @@ from threadpoolctl import threadpool_limits
 
 from sanity.audit.descriptors import COLOURS, GRADIENTS, WORDS, count_words
 from sanity.audit.permutation import unit_folds
+from sanity.audit.swaps import sample_units
 from sanity.seeds import derive_seed
 
 FOLDS, BUDGET = 5, 4
 # Training rows from which on several threads are worth their while.
 MANY = 20_000
+# Training rows at most whose folds choose settings, drawn by unit.
+MOST_TUNED = 10_000
 # A probability below this counts as this, so that one certain mistake does not outweigh all rows.
 LOWEST = 1e-6
 # Inner points at which the slope of an additive model may change.
@@ -180,7 +183,9 @@ def train_ladder(train, test, *, seed, budget=BUDGET, names=None):
     """
     train = train.take(train.labelled)
     plain, hinged = Encoder(train), Encoder(train, hinged=True)
-    folds = unit_folds(train.units, FOLDS, seed=derive_seed(seed, "folds"))
+    tuned = tuning_rows(train, seed=seed)
+    folds = np.full(len(train), -1)
+    folds[tuned] = unit_folds(train.units[tuned], FOLDS, seed=derive_seed(seed, "folds"))
     data = _Data(train, test, folds, derive_seed(seed, "trained"))
     # Threads that wait for each other on a busy machine make a second of work on few rows a minute.
     with threadpool_limits(1 if len(train) < MANY else None), warnings.catch_warnings():
@@ -194,8 +199,23 @@ def _can_be_trained(name, train):
     return name not in DESCRIBED or DESCRIBED[name] in train.descriptors
 
 
+def tuning_rows(train, *, seed):
+    """The training rows whose folds choose settings: all, or of very many some whole units. Models are trained on all.
+
+    Args:
+        train: `Rows`, labelled.
+        seed: int.
+
+    Returns:
+        int [rows that are kept], in their order.
+    """
+    return sample_units(train.units, seed=derive_seed(seed, "tuned"), rows=MOST_TUNED)
+
+
 @dataclass(frozen=True)
 class _Data:
+    """Rows of training and test; folds of the training rows, int [rows], -1 for those that choose no settings; a seed."""
+
     train: object
     test: object
     folds: np.ndarray
@@ -220,14 +240,15 @@ class _Data:
 
     def held_out_loss(self, build, numbers):
         """Mean loss over the folds of the training rows: float."""
-        total = 0.0
-        for fold in np.unique(self.folds):
+        total, tuned = 0.0, self.folds >= 0
+        for fold in np.unique(self.folds[tuned]):
             held = self.folds == fold
-            if held.all():
+            rest = tuned & ~held
+            if not rest.any():
                 return 0.0
-            answers = self.answers(build(), numbers[~held], ~held, numbers[held])
+            answers = self.answers(build(), numbers[rest], rest, numbers[held])
             total += losses(self.train.labels[held], answers)[-1].sum()
-        return total / len(self.folds)
+        return total / tuned.sum()
 
 
 def _train(name, data, plain, hinged, budget):

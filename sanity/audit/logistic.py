@@ -7,18 +7,19 @@ from scipy.special import expit
 STEPS, FARTHEST = 12, 5.0
 
 
-def fit_logistic(columns, targets, ridge):
+def fit_logistic(columns, targets, ridge, start=None):
     """The slopes of a logistic regression, by Newton's method.
 
     Args:
         columns: float64 [rows, columns].
         targets: float64 [rows], from 0 to 1.
         ridge: float64 [columns], the penalty of each.
+        start: float64 [columns], slopes that those sought are near to, such as of a resample; None: 0.
 
     Returns:
         float64 [columns].
     """
-    slopes, penalty = np.zeros(columns.shape[1]), np.diag(ridge)
+    slopes, penalty = np.zeros(columns.shape[1]) if start is None else start, np.diag(ridge)
     for _ in range(STEPS):
         chance = expit(columns @ slopes)
         gradient = columns.T @ (targets - chance) - ridge * slopes

@@ -50,8 +50,7 @@ def rolled_rows(units, *, seed):
     """
     layout = _Layout(units)
     count = len(layout.sizes)
-    first = np.array([rows[0] for rows in layout.rows])
-    order = np.argsort(first, kind="stable")
+    order = np.argsort(layout.by_unit[layout.starts], kind="stable")
     lowest = max(1, count // 10)
     offset = int(np.random.default_rng(seed).integers(lowest, max(count - lowest, lowest) + 1))
     giver = np.empty(count, int)
@@ -63,10 +62,9 @@ class _Layout:
     """Where the rows of each unit lie."""
 
     def __init__(self, units):
-        self.rows = _rows_of_units(units)
-        self.sizes = np.array([len(rows) for rows in self.rows])
-        self.by_unit = np.concatenate(self.rows)
-        self.starts = np.concatenate([[0], np.cumsum(self.sizes)[:-1]])
+        self.sizes = np.unique(units, return_counts=True)[1]
+        self.by_unit = np.argsort(units, kind="stable")
+        self.starts = np.concatenate([[0], np.cumsum(self.sizes)[:-1]]).astype(int)
         self.owner = np.repeat(np.arange(len(self.sizes)), self.sizes)
         self.share = (np.arange(len(self.by_unit)) - self.starts[self.owner]) / self.sizes[self.owner]
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import stats
 
-from sanity.audit.excess import BLOCK, blocks, differences, excess_errors
+from sanity.audit.excess import differences, excess_blocks, excess_errors, excess_of_sums
 from sanity.audit.exchange import Exchange
 from sanity.audit.permutation import p_among
-from sanity.audit.slices import CELLS, shares_of
+from sanity.audit.slices import shares_of
 from sanity.seeds import derive_seed
 
 # Exchanges that the scale of each slice is taken from, and what two equal distances may differ by in float32.
@@ -42,10 +42,35 @@ class Search:
         """p of distances, as of the largest of all: float64."""
         return p_among(self.exchanged, distance, rounding=ROUNDING)
 
-    def scaled(self, excess):
-        """Distances of the excess of each slice: float64 [draws, slices], -inf for one that is the same in every exchange."""
-        varies = self.deviation > 1e-12
-        return np.where(varies, (excess - self.centre) / np.where(varies, self.deviation, 1), -np.inf)
+    def scaled(self, excess, places=slice(None)):
+        """Distances of the excess of each slice, or of those at some places.
+
+        Args:
+            excess: float64 [draws, slices].
+            places: int [slices].
+
+        Returns:
+            float64 [draws, slices], -inf for a slice that is the same in every exchange.
+        """
+        centre, deviation = self.centre[places], self.deviation[places]
+        varies = deviation > 1e-12
+        return np.where(varies, (excess - centre) / np.where(varies, deviation, 1), -np.inf)
+
+    def largest(self, slices, drawn):
+        """The largest distance of each of many draws.
+
+        Args:
+            slices: `Slices`.
+            drawn: iterable of float64 [rows].
+
+        Returns:
+            float64 [draws].
+        """
+        largest = []
+        for block in excess_blocks(slices, drawn):
+            parts = [self.scaled(excess, places).max(axis=1) for places, excess in block]
+            largest.append(np.max(parts, axis=0))
+        return np.concatenate(largest)
 
 
 def search_slices(slices, errors, units, groups, *, draws, seed):
@@ -67,13 +92,10 @@ def search_slices(slices, errors, units, groups, *, draws, seed):
     exchange = Exchange(errors, groups)
     scaling = excess_errors(slices, exchange.draws(units, SCALING, seed=derive_seed(seed, "scaling")))
     scale = Search(None, None, scaling.mean(axis=0), scaling.std(axis=0), np.empty(0))
-    orders = exchange.draws(units, draws, seed=derive_seed(seed, "ranked"))
-    largest = [
-        scale.scaled(excess_errors(slices, block)).max(axis=1)
-        for block in blocks(orders, max(1, min(BLOCK, CELLS // (4 * len(slices)))))
-    ]
-    distance = scale.scaled(excess_errors(slices, [errors]))[0]
-    search = replace(scale, distance=distance, exchanged=np.sort(np.concatenate(largest)))
+    largest = scale.largest(slices, exchange.draws(units, draws, seed=derive_seed(seed, "ranked")))
+    observed = excess_of_sums(slices.sums(errors), slices.sums(), errors.sum(), len(errors))
+    distance = scale.scaled(observed)
+    search = replace(scale, distance=distance, exchanged=np.sort(largest))
     return replace(search, p=np.where(np.isfinite(distance), search.p_of(distance), 1.0))
 
 
@@ -93,7 +115,7 @@ def search_copies(slices, search, errors, copies):
         float64 [copies].
     """
     copies = (copy * (errors.std() / max(copy.std(), 1e-300)) for copy in copies)
-    return search.p_of(search.scaled(excess_errors(slices, copies)).max(axis=1))
+    return search.p_of(search.largest(slices, copies))
 
 
 def distinct_slices(slices, search, errors, alpha, most):
@@ -112,10 +134,10 @@ def distinct_slices(slices, search, errors, alpha, most):
     order = np.argsort(-search.distance, kind="stable")
     order = order[search.p[order] <= alpha][:CANDIDATES]
     masks, kept, usable = slices.masks(order), [], np.ones(len(order), bool)
-    residual = errors
+    residual, counts = errors, masks.sum(axis=1)
     while usable.any() and len(kept) < most:
         excess = np.full(len(search.distance), np.nan)
-        excess[order] = differences(residual[None].astype("float32"), residual.sum(keepdims=True), masks)[0]
+        excess[order] = differences(residual[None].astype("float32"), residual.sum(keepdims=True), masks, counts)[0]
         distance = np.where(usable, search.scaled(excess)[order], -np.inf)
         best = int(distance.argmax())
         if search.p_of(distance[best]) > alpha:

@@ -38,10 +38,10 @@ def predicates(rows):
     Returns:
         `Predicates`, those that hold often enough.
     """
-    names, owners, holds = [], [], []
+    names, owners, holds, units = [], [], [], np.unique(rows.units, return_inverse=True)[1]
     for place, column in enumerate(rows.columns):
         for name, mask in _conditions(column):
-            if _is_large(mask, rows.units) and _is_large(~mask, rows.units):
+            if _is_large(mask, units) and _is_large(~mask, units):
                 names.append(name)
                 owners.append(place)
                 holds.append(mask)
@@ -49,8 +49,8 @@ def predicates(rows):
 
 
 def _is_large(mask, units):
-    count = int(mask.sum())
-    return count >= max(ROWS, SHARE * len(mask)) and len(np.unique(units[mask])) >= UNITS
+    """Whether rows are enough, and of ten units at least, which are numbered from 0 on."""
+    return mask.sum() >= max(ROWS, SHARE * len(mask)) and (np.bincount(units[mask]) > 0).sum() >= UNITS
 
 
 def _conditions(column):
@@ -120,6 +120,26 @@ class Slices:
         """Rows of some slices: bool [slices, rows]."""
         first, second = self.pairs[places].T
         return self.conditions.holds[first] & self.conditions.holds[second]
+
+    def sums(self, values=None, rows=None):
+        """The sum of values in each slice, of all slices at once: that of one row belongs to every pair of its conditions.
+
+        Args:
+            values: float64 [rows], or None for the number of rows.
+            rows: bool [rows], those that count; None: all.
+
+        Returns:
+            float64 [slices], exact for whole numbers.
+        """
+        holds = self.conditions.holds if rows is None else self.conditions.holds[:, rows]
+        # Counts of fewer rows are exact in float32.
+        is_exact = values is None and holds.shape[1] < 2**24
+        right = holds = holds.astype("float32" if is_exact else "float64")
+        if values is not None:
+            right = holds * (values if rows is None else values[rows])
+        if (self.pairs[:, 0] == self.pairs[:, 1]).all():
+            return right.sum(axis=1)[self.pairs[:, 0]].astype("float64")
+        return (holds @ right.T)[self.pairs[:, 0], self.pairs[:, 1]].astype("float64")
 
     def chunks(self):
         """Slices some at a time: iterator of (int [slices of it], bool [slices of it, rows])."""
@@ -198,7 +218,7 @@ def list_conditions(rows):
 
 def shares_of(slices):
     """The share of rows in every slice: float64 [slices]."""
-    return np.concatenate([masks.mean(axis=1) for _, masks in slices.chunks()])
+    return slices.sums() / slices.conditions.holds.shape[1]
 
 
 def shares_within(slices, groups):
@@ -211,10 +231,8 @@ def shares_within(slices, groups):
     Returns:
         float64 [slices].
     """
-    table = (groups[:, None] == np.arange(groups.max() + 1)).astype("float32")
-    sizes, parts = table.sum(axis=0), []
-    for _, masks in slices.chunks():
-        share = masks.mean(axis=1)
-        between = ((masks.astype("float32") @ table) ** 2 / np.maximum(sizes, 1)).sum(axis=1) / len(groups)
-        parts.append((share - between) / (share * (1 - share)))
-    return np.concatenate(parts)
+    share, rows, between = shares_of(slices), len(groups), np.zeros(len(slices))
+    for group in np.unique(groups):
+        members = groups == group
+        between += slices.sums(rows=members) ** 2 / (members.sum() * rows)
+    return (share - between) / (share * (1 - share))

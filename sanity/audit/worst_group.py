@@ -30,11 +30,15 @@ def worst_groups(models, rows, *, seed, draws=DRAWS):
         names, groups, counts = grouping.names, grouping.codes, grouping.counts
         if (counts >= FEWEST).sum() < 2:
             continue
-        orders = list(exchange_rows(rows.units, draws, seed=seed))
+        chance = dict.fromkeys(models, 0.0)
+        for order in exchange_rows(rows.units, draws, seed=seed):
+            exchanged = groups[order]
+            sizes = np.bincount(exchanged)
+            for model, values in models.items():
+                chance[model] += _means(values, exchanged, sizes).max() / draws
         for model, values in models.items():
             means = _means(values, groups, counts)
             worst = int(np.argmax(means))
-            chance = np.mean([_means(values, groups[order], None).max() for order in orders])
             table.append(
                 {
                     "column": column.name,
@@ -43,12 +47,11 @@ def worst_groups(models, rows, *, seed, draws=DRAWS):
                     "worst group": names[worst],
                     "rows": int(counts[worst]),
                     "loss there": float(means[worst]),
-                    "worst of equal groups": float(chance),
+                    "worst of equal groups": float(chance[model]),
                 }
             )
     return table
 
 
 def _means(values, groups, counts):
-    counts = np.bincount(groups) if counts is None else counts
     return np.where(counts >= FEWEST, np.bincount(groups, values) / np.maximum(counts, 1), -np.inf)

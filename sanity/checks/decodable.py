@@ -11,8 +11,9 @@ import numpy as np
 from sanity.audit.copies import TRIES, would_find
 from sanity.audit.decoding import Problem
 from sanity.audit.gates import trained_gates, units_gate
-from sanity.audit.legitimate import design, list_contrasts, odds_gate
+from sanity.audit.legitimate import ROWS, design, list_contrasts, odds_gate
 from sanity.audit.margin import FEWEST_UNITS, TOO_FEW, evidence_ruling, margin_evidence
+from sanity.audit.swaps import sample_units
 from sanity.checks import checks
 from sanity.evidence import Evidence, Gate
 from sanity.ruling import About, rules
@@ -22,6 +23,8 @@ from sanity.statistics import exchange_p
 ALL = "protected columns"
 # The margin, in area under the ROC curve, and how often the column is drawn anew.
 DELTA, DRAWS = 0.05, 199
+# Rows that probes look at, drawn by unit, and how many times the rows that a side needs are left of a small one.
+MOST, FEW_SIDES = 10_000, 4
 ENCODED, NOT_DECODABLE = "ENCODED BEYOND LEGITIMATE", "NOT DECODABLE BEYOND LEGITIMATE"
 # Untrained networks whose layer is shown beside.
 UNTRAINED = 3
@@ -53,12 +56,23 @@ def decodable(subject, *, seed, draws=DRAWS, tries=TRIES):
             design(rows.take(contrast.places), legitimate_names(subject, contrast.column)),
             seed=derive_seed(seed, "decoded", number),
         )
-        for number, contrast in enumerate(contrasts)
+        for number, contrast in enumerate(_drawn(contrast, rows.units, seed) for contrast in contrasts)
     ]
     decoded = [problem.decode(draws) for problem in problems]
     p = exchange_p(np.array([part.areas for part in decoded]))
     options = {"seed": seed, "draws": draws, "tries": tries, "left_out": few}
     return [_evidence(subject, *part, gates, options, len(problems)) for part in zip(problems, decoded, p)]
+
+
+def _drawn(contrast, units, seed):
+    """The contrast on rows of whole units that probes look at, all where they are not too many.
+
+    Where a side is small there are more of them, so that about as many rows of it are left as a contrast needs.
+    """
+    share = min(contrast.members.mean(), 1 - contrast.members.mean())
+    most = max(MOST, int(np.ceil(FEW_SIDES * ROWS / share)))
+    kept = sample_units(units[contrast.places], seed=derive_seed(seed, "probed"), rows=most)
+    return replace(contrast, places=contrast.places[kept], members=contrast.members[kept])
 
 
 def all_contrasts(rows):
@@ -161,7 +175,7 @@ def _evidence(subject, problem, decoded, p, gates, options, family):
         samples={"areas": decoded.areas},
         settings=options,
         needed=needed,
-        also=_also(decoded),
+        also=(*_also(decoded), *_counted(subject, contrast)),
         tables={f"How well {contrast.name} is told": _listed(decoded), **few_table(options["left_out"])},
     )
     return replace(evidence, sizes={**evidence.sizes, "rows": len(contrast.places)})
@@ -225,6 +239,14 @@ def _untrained_words(decoded):
     return (
         f"{finding}, {lead.mean:+.2f} [{lead.low:+.2f}, {lead.high:+.2f}] for {count} networks. This decides nothing."
     )
+
+
+def _counted(subject, contrast):
+    """How many rows probes look at, where these are not all."""
+    known = int((~subject.test.column(contrast.column).missing).sum())
+    if len(contrast.places) == known:
+        return ()
+    return (("rows of the probes", f"{len(contrast.places):,} of {known:,}, drawn by unit"),)
 
 
 def _listed(decoded):

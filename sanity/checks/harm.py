@@ -184,7 +184,12 @@ def _numbers(estimate):
         ("share of rows that weights leave", f"{estimate.effective:.2f}"),
         ("largest difference after weighting", f"{estimate.imbalance:.2f} deviations"),
     ]
-    return (*numbers, *(() if estimate.confident is None else [("change by confidence", str(estimate.confident))]))
+    if estimate.confident is not None:
+        numbers.append(("change by confidence", str(estimate.confident)))
+    if estimate.drawn:
+        counts = "{:,} of the reference and {:,} of the current ones".format(*estimate.drawn)
+        numbers.append(("rows of the estimates", f"{counts}, drawn by unit"))
+    return tuple(numbers)
 
 
 def _label_table(reference, current, seed):

@@ -22,6 +22,7 @@ from sanity.audit.ladder import (
     losses,
     model_columns,
     train_ladder,
+    tuning_rows,
 )
 from sanity.audit.margin import FEWEST_UNITS
 from sanity.audit.ranking import class_area_shares
@@ -74,6 +75,8 @@ def simpler(subject, *, seed, draws=999, tries=TRIES, budget=BUDGET, margin=MARG
         return [Evidence("simpler", ALL, subject.title, subject.sizes, {}, gates)]
     rungs = train_ladder(train, test, seed=derive_seed(seed, "ladder"), budget=budget)
     settings = {"seed": seed, "draws": draws, "tries": tries, "budget": budget, "alpha": subject.alpha}
+    tuned = len(tuning_rows(train, seed=derive_seed(seed, "ladder")))
+    settings |= {"tuned_on": [tuned, len(train)]} if tuned < len(train) else {}
     return ladder_evidence(subject, test, rungs, margin, settings, scale=label_variance(train), gates=gates)
 
 
@@ -318,7 +321,7 @@ def _ruling(evidence):
         finding,
         Interval(*(100 * samples["effects"][nearest, 0])),
         why=_clause(finding, name, names, samples, len(findings)),
-        also=(*_others(names, samples, nearest), *_untried(settings, len(findings))),
+        also=(*_others(names, samples, nearest), *_untried(settings, len(findings)), *_tuned(settings)),
         remedy=_remedy(finding, settings, enough),
     )
 
@@ -361,6 +364,16 @@ def _others(names, samples, place):
 def _untried(settings, count):
     if count > 1 and settings.get("without_pairs"):
         yield PAIRS, "not tried; pip install 'interpretability-lab[audit]' for two classes or a regression"
+
+
+def _tuned(settings):
+    """How many training rows chose the settings of models, where these are not all."""
+    if "tuned_on" in settings:
+        few, every = settings["tuned_on"]
+        yield (
+            "rows that chose settings",
+            f"{few:,} of {every:,} training rows, drawn by unit; models are trained on all",
+        )
 
 
 def _remedy(finding, settings, enough):

@@ -22,6 +22,7 @@ MODULES = (
     "activations",
     "cascades",
     "audits",
+    "audit_scale",
     "pictures",
     "engines",
     "memory",

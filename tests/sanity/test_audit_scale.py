@@ -1,0 +1,172 @@
+"""Audits of many rows: what is computed at once is what is computed one by one, and what looks at some rows says so."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from sanity.audit import drift, excess, ladder
+from sanity.audit.encoding import Encoded
+from sanity.audit.excess import differences, excess_errors
+from sanity.audit.exchange import centred_errors
+from sanity.audit.eyes import Eyes, Pairs, Steps, area_under_curve
+from sanity.audit.search import search_slices
+from sanity.audit.slices import list_slices, shares_of, shares_within
+from sanity.checks import decodable, simpler
+from sanity.verdict import judge
+from tests.audit_worlds import failures, ladders, proxies
+
+
+@pytest.fixture
+def rows():
+    return failures.table(1, 900, effect=0.2, columns=5).test
+
+
+# Slices -------------------------------------------------------------------------------------------------------------------
+
+
+def test_sums_of_slices_are_those_of_their_masks(rows):
+    slices = list_slices(rows)
+    masks, some = slices.masks(np.arange(len(slices))), np.arange(len(rows)) % 3 > 0
+    values = np.random.default_rng(0).normal(size=len(rows))
+    assert (slices.sums() == masks.sum(axis=1)).all()
+    assert (slices.sums(rows=some) == masks[:, some].sum(axis=1)).all()
+    assert np.allclose(slices.sums(values), masks @ values, atol=1e-10)
+    assert np.allclose(slices.sums(values, some), masks[:, some] @ values[some], atol=1e-10)
+    assert np.array_equal(shares_of(slices), masks.mean(axis=1))
+
+
+def test_the_part_of_a_slice_within_groups_is_what_groups_leave_of_its_variance(rows):
+    slices, groups = list_slices(rows), rows.labels
+    masks = slices.masks(np.arange(len(slices))).astype("float64")
+    left = [centred_errors(mask, groups).var() / mask.var() for mask in masks]
+    assert np.allclose(shares_within(slices, groups), left)
+
+
+def test_draws_a_few_at_a_time_give_what_each_gives_alone(rows, monkeypatch):
+    slices, rng = list_slices(rows), np.random.default_rng(0)
+    drawn = list(rng.normal(size=(11, len(rows))))
+    masks = slices.masks(np.arange(len(slices)))
+    slow = [[row[mask].mean() - row[~mask].mean() for mask in masks] for row in drawn]
+    for block in (4, 11, 700):
+        monkeypatch.setattr(excess, "BLOCK", block)
+        assert np.allclose(excess_errors(slices, iter(drawn)), slow, atol=1e-6), block
+
+
+def test_the_largest_of_all_slices_does_not_depend_on_how_many_are_held_at_once(rows, monkeypatch):
+    slices, groups = list_slices(rows), np.zeros(len(rows), int)
+    errors = centred_errors(rows.errors, groups)
+    whole = search_slices(slices, errors, rows.units, groups, draws=39, seed=0)
+    masks = slices.masks(np.arange(len(slices)))
+    one = differences(errors[None].astype("float32"), errors.sum(keepdims=True), masks, masks.sum(axis=1))[0]
+    assert np.allclose(whole.distance, whole.scaled(one), atol=1e-3)
+    monkeypatch.setattr("sanity.audit.slices.CHUNK", 7)
+    monkeypatch.setattr(excess, "BLOCK", 5)
+    parts = search_slices(slices, errors, rows.units, groups, draws=39, seed=0)
+    assert np.allclose(whole.exchanged, parts.exchanged, atol=1e-3) and np.array_equal(whole.p, parts.p)
+
+
+# Eyes ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_columns_of_two_values_are_compared_at_once_as_one_by_one():
+    rng = np.random.default_rng(0)
+    values = np.column_stack(
+        [rng.random(300) < 0.3, rng.normal(size=300), np.where(rng.random(300) < 0.5, -1.5, 8), rng.random(300) < 0.02]
+    ).astype("float64")
+    values[0, 3] = np.nan
+    sides = (rng.random((300, 9)) < 0.4).view("uint8")
+    sides[:, 7], sides[:, 8] = 0, 1
+    pairs = Pairs(values)
+    assert pairs.places.tolist() == [0, 2]
+    one_by_one = np.stack([Steps(values[:, place]).distances(sides) for place in pairs.places], axis=1)
+    assert np.allclose(pairs.distances(sides), one_by_one, atol=1e-6)
+
+
+def test_counts_of_more_rows_than_are_multiplied_at_once_are_added(monkeypatch):
+    rng = np.random.default_rng(0)
+    values, sides = (rng.random((500, 2)) < 0.3).astype("float64"), (rng.random((500, 4)) < 0.4).view("uint8")
+    whole = Pairs(values).distances(sides)
+    monkeypatch.setattr("sanity.audit.eyes.EXACT", 64)
+    assert np.array_equal(Pairs(values).distances(sides), whole)
+
+
+@pytest.mark.parametrize("decimals", [8, 1])
+def test_areas_are_those_of_mann_and_whitney(decimals):
+    rng = np.random.default_rng(0)
+    scores, sides = rng.normal(size=(80, 6)).round(decimals), rng.random((80, 6)) < 0.4
+    sides[:, 5] = False
+    slow = [stats.mannwhitneyu(s[m], s[~m]).statistic / m.sum() / (~m).sum() for s, m in zip(scores.T, sides.T[:5])]
+    areas = area_under_curve(scores, sides.view("uint8"))
+    assert np.allclose(areas[:5], slow) and np.isnan(areas[5])
+
+
+def test_some_rows_of_a_column_are_read_at_the_values_of_all():
+    rng = np.random.default_rng(0)
+    for values in (rng.normal(size=400), rng.integers(5, size=400).astype("float64")):
+        values[:9] = np.nan
+        rows, sides = rng.permutation(400)[:90], (rng.random((400, 7)) < 0.4).view("uint8")
+        sides[:, 6] = 0
+        some = np.zeros_like(sides)
+        some[rows] = sides[rows]
+        steps = Steps(values)
+        assert np.allclose(steps.take(rows).shares(sides[rows]), steps.shares(some))
+
+
+def test_windows_of_time_are_seen_as_each_alone():
+    rng = np.random.default_rng(0)
+    values = np.column_stack([rng.normal(size=600), rng.random(600) < 0.4, rng.integers(7, size=600)]).astype("float64")
+    values[3, 0] = np.nan
+    names = ["a", "b", "c"]
+    encoded = Encoded(names, names, values, np.arange(600) >= 300, np.arange(600), {})
+    eyes = Eyes(encoded, seed=0)
+    rows, dealt = np.sort(rng.permutation(600)[:420]), rng.integers(3, size=(4, 420)).astype("int8")
+    seen, first = drift._see_windows(eyes, rows, dealt, 2)
+    for draw, labels in enumerate(dealt):
+        for window in (1, 2):
+            sides = [values[rows[labels == label]] for label in (window, 0)]
+            known = [[side[np.isfinite(side[:, place]), place] for side in sides] for place in range(3)]
+            distances = [stats.ks_2samp(*pair).statistic for pair in known]
+            assert np.isclose(seen[draw, window - 1, 0], max(distances))
+            assert draw or np.allclose(first[window - 1], distances)
+
+
+# Rows that are drawn ------------------------------------------------------------------------------------------------------
+
+
+def test_probes_of_many_rows_look_at_whole_units_and_say_how_many(monkeypatch):
+    subject = proxies.world(0, "used", rows=900, persons=3)
+    (evidence, *_) = decodable.decodable(subject, seed=0, draws=19, tries=4)
+    assert evidence.sizes["rows"] == 900 and "rows of the probes" not in dict(evidence.settings["also"])
+    monkeypatch.setattr(decodable, "MOST", 600)
+    (evidence, *_) = decodable.decodable(subject, seed=0, draws=19, tries=4)
+    assert 597 < evidence.sizes["rows"] <= 600
+    words = dict(evidence.settings["also"])["rows of the probes"]
+    assert words == f"{evidence.sizes['rows']:,} of 900, drawn by unit"
+
+
+def test_a_small_side_keeps_the_rows_that_a_contrast_needs(monkeypatch):
+    subject = proxies.world(0, "used", rows=2000)
+    contrasts, _ = decodable.all_contrasts(subject.test)
+    members = np.arange(2000) < 60
+    monkeypatch.setattr(decodable, "MOST", 100)
+    few = replace(contrasts[0], places=np.arange(2000), members=members.astype("float64"))
+    assert decodable._drawn(few, subject.test.units, 0).members.sum() >= decodable.ROWS
+
+
+def test_settings_of_simple_models_are_chosen_on_some_rows_and_models_are_trained_on_all(monkeypatch):
+    # Boosting machines take seconds each.
+    monkeypatch.setattr(ladder, "has_pairs", lambda: False)
+    subject = ladders.make_subject(ladders.linear_score, seed=0, train=400, test=300, columns=3)
+    (whole, *_) = simpler.simpler(subject, seed=0, draws=99, tries=4, budget=2)
+    assert "tuned_on" not in whole.settings
+    monkeypatch.setattr(ladder, "MOST_TUNED", 150)
+    sizes = []
+    fit = ladder._Data.answers
+    monkeypatch.setattr(ladder._Data, "answers", lambda *args: sizes.append(len(args[2])) or fit(*args))
+    (evidence, *_) = simpler.simpler(subject, seed=0, draws=99, tries=4, budget=2)
+    assert evidence.settings["tuned_on"] == [150, 400]
+    assert set(sizes) == {120, 400}
+    words = judge([evidence])[0].also
+    assert "150 of 400 training rows" in dict(words)["rows that chose settings"]
