@@ -3,6 +3,9 @@
 import re
 from dataclasses import dataclass
 
+# How the keys of jobs begin that measure what the network itself shows.
+ANSWERS = "answers/"
+
 
 @dataclass(frozen=True)
 class Job:

@@ -283,7 +283,7 @@ def test_threads_are_those_of_the_recipe_or_the_cores_divided(monkeypatch):
         threads = None
 
     monkeypatch.setattr(machine, "cores", lambda: 8)
-    assert [processes.threads_of(Recipe, count) for count in (2, 3, 16)] == [4, 2, 1]
+    assert [processes.threads_of(Recipe, count) for count in (2, 3, 16)] == [8, 4, 2]
     Recipe.threads = 5
     assert processes.threads_of(Recipe, 2) == 5
     assert isinstance(engine(), Local) and isinstance(engine(workers=3), Processes)

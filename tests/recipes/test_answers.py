@@ -1,0 +1,101 @@
+"""Answers: what a network itself shows is a job, measured once for all checks, methods and later runs that share it."""
+
+import pathlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from recipes.job import ANSWERS
+from recipes.store import Store
+from sanity import answers, crossing, cue_networks
+from sanity.check_names import registered_checks
+
+CROSSINGS = ("class_crossing", "image_crossing", "place")
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(8):
+        noise = np.random.default_rng(number).integers(0, 256, (20, 20, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.fixture
+def checked(command, small_file, photos, tmp_path):
+    """Run `lab check` -> store of the run, standard output, standard error."""
+
+    def run(*words, code=0):
+        model = ("--model", small_file, "--input-range", -1, 1, "--images", photos)
+        end, output, error = command("check", *model, *words)
+        assert end == code, error
+        path = pathlib.Path(output.strip().splitlines()[-1]).parent
+        return Store(tmp_path / "artifacts", path.parent.name, path.name), output, error
+
+    return run
+
+
+def asked(*checks):
+    return "--check", ",".join(checks)
+
+
+def folders(store):
+    """The folders of the answers of a run, in order: list of str."""
+    return sorted(path.name for path in (store.path / "jobs" / ANSWERS.rstrip("/")).iterdir())
+
+
+def evidence_of(store, place, check, method):
+    return store.arrays(f"check/{place}-{check}/{method}", "evidence.npz")
+
+
+@pytest.fixture
+def not_measured(monkeypatch):
+    """Fails whoever measures a network once more."""
+
+    def refuse(*_, **__):
+        raise AssertionError("the network was measured once more")
+
+    def forbid():
+        monkeypatch.setattr(crossing, "effects", refuse)
+
+    return forbid
+
+
+def test_an_answer_is_measured_once_for_all_checks_and_read_by_runs_that_ask_more(checked, not_measured):
+    first, _, _ = checked(*asked("class_crossing"), "--method", "gradient")
+    assert folders(first) == ["0-effects"]
+    not_measured()
+    more, _, error = checked(*asked(*CROSSINGS), "--method", "gradient,gradcam")
+    assert folders(more) == ["0-effects"] and "once more" not in error
+    for name, array in evidence_of(first, 0, "class_crossing", "gradient").items():
+        assert np.array_equal(array, evidence_of(more, 0, "class_crossing", "gradient")[name], equal_nan=True), name
+    assert evidence_of(more, 1, "image_crossing", "gradcam"), "another check had the answer of the first run"
+
+
+def test_another_question_is_another_answer(checked):
+    store, _, _ = checked(*asked("class_crossing"), "--method", "gradient", "--target", "1")
+    other, _, _ = checked(*asked("class_crossing"), "--method", "gradient", "--target", "2")
+    of_one, of_another = (run.arrays("answers/0-effects", "answer.npz") for run in (store, other))
+    assert not np.array_equal(of_one["removal"], of_another["removal"])
+
+
+def test_where_an_answer_fails_each_method_says_so_and_the_run_goes_on(checked, not_measured):
+    not_measured()
+    store, _, error = checked(*asked("class_crossing", "sensitivity"), "--method", "gradient", code=3)
+    assert "the network was measured once more" in error
+    assert evidence_of(store, 1, "sensitivity", "gradient")
+
+
+def test_a_check_without_an_answer_waits_for_none(checked):
+    store, _, _ = checked(*asked("sensitivity"), "--method", "gradient")
+    assert not (store.path / "jobs" / ANSWERS.rstrip("/")).exists()
+
+
+def test_what_is_kept_is_what_is_measured():
+    """An answer that a run keeps has no form but arrays, and every check names one that exists."""
+    named = {row.tags["answer"] for row in registered_checks().values() if "answer" in row.tags}
+    assert named == set(answers.answers) == {"effects", "cues"}
+    assert answers.answers.get("cues") is cue_networks.own_answers
