@@ -22,7 +22,7 @@ NETWORKS = 4
 # How far apart the accuracies of the two kinds of networks may lie.
 ALIKE = 0.1
 # The network's own answer is measured on at most so many samples. The fill of its windows says nothing of one sample.
-ANSWERED, FILL = 16, "typical"
+ANSWERED, FILL = 32, "typical"
 # Swaps are made on at most so many samples.
 SWAPPED = 200
 
