@@ -25,3 +25,32 @@ def share(name, subject, seed, once=None):
     """
     measure = functools.partial(answers.get(name), subject, seed=seed)
     return once(name, measure) if once else measure()
+
+
+class _Asked(Exception):
+    """A check has asked for its answer."""
+
+
+def asks(check, subject, seed):
+    """Whether a check asks for its answer, or does not apply to the subject. Nothing is measured for it.
+
+    Args:
+        check: str, a registered check with the tag `answer`.
+        subject: the `Subject`.
+        seed: int.
+
+    Returns:
+        bool.
+    """
+    from sanity.checks import checks
+
+    try:
+        checks.tag(checks.get(check), "prepare")(subject, seed=seed, once=_say_asked)
+    except Exception:
+        # It has asked. Or the model raised something where inputs are looked at, which the check reports for each method.
+        return True
+    return False
+
+
+def _say_asked(name, measure):
+    raise _Asked

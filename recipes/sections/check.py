@@ -80,40 +80,47 @@ def list_jobs(recipe, session):
     Raises:
         Refused: for a class, method, check or setting that does not exist.
     """
-    answers = _answer_jobs(recipe, session)
     evidence = [job for number in range(len(recipe.check)) for job in _evidence_jobs(number, recipe, session)]
+    answers = _answer_jobs(evidence, session)
     return [*answers.values(), *(_after_answer(job, answers) for job in evidence)]
 
 
-def _answer_jobs(recipe, session):
+def _answer_jobs(evidence, session):
     """The jobs that measure what the network itself shows, one for all checks that share it: dict of what is asked to `Job`."""
     from sanity.check_names import tag_of
 
-    rows = {}
-    for check in recipe.check:
-        question = _question(recipe, check, session)
-        if tag_of(check.check, "answer"):
-            rows.setdefault(_asked(check.check, question), (check.check, question))
-    return {key: _answer_job(place, *row, recipe.seed, session) for place, (key, row) in enumerate(rows.items())}
+    checks, rows = {(job.arguments["check"], str(job.arguments["question"])): job for job in evidence}, {}
+    for job in checks.values():
+        if job.kind == "evidence" and tag_of(job.arguments["check"], "answer") and _asks(job, session):
+            rows.setdefault(_asked(job), job)
+    return {key: _answer_job(place, job, session) for place, (key, job) in enumerate(rows.items())}
 
 
-def _asked(check, question):
+def _asks(job, session):
+    """Whether a check asks the network itself: bool. In a world, that is known when its networks are trained."""
+    from sanity.answers import asks
+
+    question, sources = job.arguments["question"], session.sources
+    return sources.has_world or asks(job.arguments["check"], session.subject(question), job.arguments["seed"])
+
+
+def _asked(job):
     """What tells one answer of the network from another: its name, and what is asked about."""
     from sanity.check_names import tag_of
 
-    return tag_of(check, "answer"), str(sorted((question or {}).items(), key=str))
+    return tag_of(job.arguments["check"], "answer"), str(sorted((job.arguments["question"] or {}).items(), key=str))
 
 
-def _answer_job(place, check, question, seed, session):
+def _answer_job(place, job, session):
     from sanity.answers import answers
     from sanity.check_names import tag_of
 
-    name = tag_of(check, "answer")
+    name, question = tag_of(job.arguments["check"], "answer"), job.arguments["question"]
     images = question["images"] if session.sources.has_world else len(session.images)
     return Job(
         f"{ANSWERS}{place}-{name}",
         "answer",
-        {"answer": name, "question": question, "seed": seed},
+        {"answer": name, "question": question, "seed": job.arguments["seed"]},
         _network_needs(session.sources),
         passes=images * answers.tag(answers.get(name), "passes"),
         reads=_subject_reads(session.sources),
@@ -122,8 +129,8 @@ def _answer_job(place, check, question, seed, session):
 
 def _after_answer(job, answers):
     """A job of evidence that waits for what the network itself shows. Where that failed, it is measured once more there."""
-    answer = job.kind == "evidence" and answers.get(_asked(job.arguments["check"], job.arguments["question"]))
-    return replace(job, needs=(answer.key, *job.needs), gathers=True) if answer else job
+    answer = answers.get(_asked(job)) if job.kind == "evidence" else None
+    return replace(job, needs=(answer.key, *job.needs), optional=(answer.key,)) if answer else job
 
 
 def _evidence_jobs(number, recipe, session):

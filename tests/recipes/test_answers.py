@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lab.refusal import Refused
 from recipes.job import ANSWERS
 from recipes.store import Store
 from sanity import answers, crossing, cue_networks
 from sanity.check_names import registered_checks
+from sanity.world_networks import WorldNetworks
+from tests import own_data
 
 CROSSINGS = ("class_crossing", "image_crossing", "place")
 
@@ -87,6 +90,49 @@ def test_where_an_answer_fails_each_method_says_so_and_the_run_goes_on(checked, 
     store, _, error = checked(*asked("class_crossing", "sensitivity"), "--method", "gradient", code=3)
     assert "the network was measured once more" in error
     assert evidence_of(store, 1, "sensitivity", "gradient")
+
+
+def test_what_is_refused_is_refused_in_the_words_of_the_check_and_no_failure(checked, monkeypatch):
+    def refuse(*_, **__):
+        raise Refused("Nothing can be asked. Received: a riddle.")
+
+    monkeypatch.setattr(crossing, "effects", refuse)
+    store, output, error = checked(*asked("class_crossing"), "--method", "gradient")
+    assert store.arrays("answers/0-effects", "answer.npz") == {} and "failed" not in error
+    assert "NOT APPLICABLE" in output and "Received: a riddle" in output
+
+
+def test_evidence_is_the_same_whether_an_answer_is_read_or_measured(checked, monkeypatch):
+    checked(*asked("place"), "--method", "gradient")
+    others = (*asked("image_crossing", "classes"), "--method", "gradient")
+    with monkeypatch.context() as patch:
+        patch.setattr(crossing, "effects", None)
+        store, _, _ = checked(*others)
+    of_file = {path: path.read_bytes() for path in sorted(store.path.glob("jobs/check/**/evidence.*"))}
+    checked(*others, "--fresh")
+    assert len(of_file) == 2 * 2 * 6 and of_file == {path: path.read_bytes() for path in of_file}
+
+
+def test_what_does_not_apply_asks_nothing_of_the_network(checked, command, tmp_path):
+    store, _, _ = checked(*asked("truth"), "--method", "gradient")
+    assert not (store.path / "jobs" / ANSWERS.rstrip("/")).exists(), "these images hold no planted cues"
+    own_data.write(tmp_path)
+    table = ("--model", tmp_path / "credit.keras", "--data", tmp_path / "loans.csv", "--label", "default", "--most", 8)
+    _, output, _ = command("check", *table, *asked("place", "classes"), "--method", "gradient")
+    path = pathlib.Path(output.strip().splitlines()[-1]).parent
+    assert output.count("NOT APPLICABLE") and not (path / "jobs" / "answers").exists()
+
+
+def test_without_its_networks_no_evidence_is_measured(command, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("no networks today")
+
+    monkeypatch.setattr(WorldNetworks, "train", fail)
+    words = ("--world", "tabular", "--replicates", 4, "--samples", 8, *asked("truth"), "--method", "gradient")
+    code, _, error = command("check", *words)
+    assert code == 3 and "failed: networks" in error
+    assert "failed: check/0-truth/gradient: waits for networks, which failed" in error
+    assert error.count("no networks today") == error.count("failed: network/"), error
 
 
 def test_a_check_without_an_answer_waits_for_none(checked):
