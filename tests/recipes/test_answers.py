@@ -92,6 +92,26 @@ def test_where_an_answer_fails_each_method_says_so_and_the_run_goes_on(checked, 
     assert evidence_of(store, 1, "sensitivity", "gradient")
 
 
+def test_an_answer_that_failed_is_measured_when_the_run_is_given_again(checked, monkeypatch):
+    once = [RuntimeError("no memory today")]
+    effects = crossing.effects
+
+    def fail_once(*arguments, **options):
+        if once:
+            raise once.pop()
+        return effects(*arguments, **options)
+
+    monkeypatch.setattr(crossing, "effects", fail_once)
+    words = (*asked("class_crossing"), "--method", "gradient")
+    store, _, error = checked(*words, code=3)
+    assert "1 of the jobs failed: answers/0-effects" in error
+    measured = evidence_of(store, 0, "class_crossing", "gradient")
+    store, _, error = checked(*words)
+    again = evidence_of(store, 0, "class_crossing", "gradient")
+    assert folders(store) == ["0-effects"] and measured.keys() == again.keys()
+    assert all(np.array_equal(measured[name], again[name], equal_nan=True) for name in measured)
+
+
 def test_what_is_refused_is_refused_in_the_words_of_the_check_and_no_failure(checked, monkeypatch):
     def refuse(*_, **__):
         raise Refused("Nothing can be asked. Received: a riddle.")
