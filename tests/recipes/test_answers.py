@@ -7,14 +7,31 @@ import pytest
 from PIL import Image
 
 from lab.refusal import Refused
+from recipes.engines.attempt import attempt
 from recipes.job import ANSWERS
+from recipes.jobs import list_jobs
+from recipes.session import Session
+from recipes.sources import Sources
 from recipes.store import Store
 from sanity import answers, crossing, cue_networks
 from sanity.check_names import registered_checks
 from sanity.world_networks import WorldNetworks
 from tests import own_data
+from tests.recipes.test_identity import Watched, kinds_that_change, recipe_of
 
 CROSSINGS = ("class_crossing", "image_crossing", "place")
+CROSSED = """
+name = "crossed"
+[model]
+source = "{model}"
+input_range = [-1, 1]
+[images]
+photographs = ["chelsea", "coffee", "rocket"]
+[[check]]
+check = "class_crossing"
+methods = ["gradient"]
+controls = false
+"""
 
 
 @pytest.fixture
@@ -83,6 +100,34 @@ def test_another_question_is_another_answer(checked):
     other, _, _ = checked(*asked("class_crossing"), "--method", "gradient", "--target", "2")
     of_one, of_another = (run.arrays("answers/0-effects", "answer.npz") for run in (store, other))
     assert not np.array_equal(of_one["removal"], of_another["removal"])
+
+
+@pytest.mark.parametrize(
+    ("setting", "is_another"),
+    [
+        ("images.most=2", True),
+        ("images.fit=crop", True),
+        ("seed=1", True),
+        ("threads=1", True),
+        ("model.input_range=[0, 1]", True),
+        ("check.0.target=1", True),
+        ("check.0.check=place", False),
+        ('check.0.methods=["gradcam"]', False),
+    ],
+)
+def test_a_setting_changes_an_answer_whose_bytes_it_decides(setting, is_another, small_file, tmp_path):
+    kinds = kinds_that_change(CROSSED.format(model=small_file), tmp_path, setting)
+    assert kinds == ({"answer", "evidence"} if is_another else {"evidence"})
+
+
+def test_a_job_of_an_answer_and_what_needs_it_read_nothing_that_they_do_not_name(small_file, tmp_path):
+    recipe = recipe_of(CROSSED.format(model=small_file), tmp_path)
+    jobs, store = list_jobs(recipe, Session(Sources.of(recipe), tmp_path)), Store(tmp_path, "any", "0123")
+    assert [job.kind for job in jobs] == ["answer", "evidence", "judge"]
+    with store.open():
+        for job in jobs:
+            session = Watched(Sources.of(recipe), tmp_path)
+            assert attempt(job, session, store) is None and session.asked <= set(job.reads), job.key
 
 
 def test_where_an_answer_fails_each_method_says_so_and_the_run_goes_on(checked, not_measured):
