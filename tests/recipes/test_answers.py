@@ -7,14 +7,31 @@ import pytest
 from PIL import Image
 
 from lab.refusal import Refused
+from recipes.engines.attempt import attempt
 from recipes.job import ANSWERS
+from recipes.jobs import list_jobs
+from recipes.session import Session
+from recipes.sources import Sources
 from recipes.store import Store
 from sanity import answers, crossing, cue_networks
 from sanity.check_names import registered_checks
 from sanity.world_networks import WorldNetworks
 from tests import own_data
+from tests.recipes.test_identity import Watched, kinds_that_change, recipe_of
 
 CROSSINGS = ("class_crossing", "image_crossing", "place")
+CROSSED = """
+name = "crossed"
+[model]
+source = "{model}"
+input_range = [-1, 1]
+[images]
+photographs = ["chelsea", "coffee", "rocket"]
+[[check]]
+check = "class_crossing"
+methods = ["gradient"]
+controls = false
+"""
 
 
 @pytest.fixture
@@ -85,11 +102,59 @@ def test_another_question_is_another_answer(checked):
     assert not np.array_equal(of_one["removal"], of_another["removal"])
 
 
+@pytest.mark.parametrize(
+    ("setting", "is_another"),
+    [
+        ("images.most=2", True),
+        ("images.fit=crop", True),
+        ("seed=1", True),
+        ("threads=1", True),
+        ("model.input_range=[0, 1]", True),
+        ("check.0.target=1", True),
+        ("check.0.check=place", False),
+        ('check.0.methods=["gradcam"]', False),
+    ],
+)
+def test_a_setting_changes_an_answer_whose_bytes_it_decides(setting, is_another, small_file, tmp_path):
+    kinds = kinds_that_change(CROSSED.format(model=small_file), tmp_path, setting)
+    assert kinds == ({"answer", "evidence"} if is_another else {"evidence"})
+
+
+def test_a_job_of_an_answer_and_what_needs_it_read_nothing_that_they_do_not_name(small_file, tmp_path):
+    recipe = recipe_of(CROSSED.format(model=small_file), tmp_path)
+    jobs, store = list_jobs(recipe, Session(Sources.of(recipe), tmp_path)), Store(tmp_path, "any", "0123")
+    assert [job.kind for job in jobs] == ["answer", "evidence", "judge"]
+    with store.open():
+        for job in jobs:
+            session = Watched(Sources.of(recipe), tmp_path)
+            assert attempt(job, session, store) is None and session.asked <= set(job.reads), job.key
+
+
 def test_where_an_answer_fails_each_method_says_so_and_the_run_goes_on(checked, not_measured):
     not_measured()
     store, _, error = checked(*asked("class_crossing", "sensitivity"), "--method", "gradient", code=3)
     assert "the network was measured once more" in error
     assert evidence_of(store, 1, "sensitivity", "gradient")
+
+
+def test_an_answer_that_failed_is_measured_when_the_run_is_given_again(checked, monkeypatch):
+    once = [RuntimeError("no memory today")]
+    effects = crossing.effects
+
+    def fail_once(*arguments, **options):
+        if once:
+            raise once.pop()
+        return effects(*arguments, **options)
+
+    monkeypatch.setattr(crossing, "effects", fail_once)
+    words = (*asked("class_crossing"), "--method", "gradient")
+    store, _, error = checked(*words, code=3)
+    assert "1 of the jobs failed: answers/0-effects" in error
+    measured = evidence_of(store, 0, "class_crossing", "gradient")
+    store, _, error = checked(*words)
+    again = evidence_of(store, 0, "class_crossing", "gradient")
+    assert folders(store) == ["0-effects"] and measured.keys() == again.keys()
+    assert all(np.array_equal(measured[name], again[name], equal_nan=True) for name in measured)
 
 
 def test_what_is_refused_is_refused_in_the_words_of_the_check_and_no_failure(checked, monkeypatch):
