@@ -6,7 +6,8 @@ from dataclasses import asdict, replace
 
 import numpy as np
 
-from recipes.job import Outcome
+from lab.refusal import Refused
+from recipes.job import ANSWERS, Outcome
 from recipes.junit import junit
 from recipes.store import encode, pack
 from sanity.checks import checks, claim_of
@@ -14,6 +15,34 @@ from sanity.evidence import Evidence, Gate
 from sanity.examination import judge_with_controls, measure, measure_rows, measure_runs, stand_in
 from sanity.network_run import from_arrays, to_arrays
 from sanity.statistics import bootstrap_interval
+
+
+def measure_answer(job, _, session):
+    """Measure what the network itself shows by interventions, before any method is measured.
+
+    Args:
+        job: `Job`.
+        _: the inputs, not used.
+        session: `Session`.
+
+    Returns:
+        dict of file name to bytes. Where it is refused there are no arrays: each method is refused in its own check.
+    """
+    try:
+        arrays = session.answer(**job.arguments)
+    except Refused:
+        arrays = {}
+    return {"answer.npz": pack(arrays)}
+
+
+def _answers(job, inputs):
+    """(name) -> arrays of the answer that a job needs; None where it has none, as where that failed."""
+    key = next((need for need in job.needs if need.startswith(ANSWERS)), None)
+
+    def read(_):
+        return inputs.arrays(key, "answer.npz") if key and inputs.exists(key) else None
+
+    return read
 
 
 def measure_shard(job, _, session):
@@ -88,7 +117,7 @@ def measure_evidence(job, inputs, session):
         name=arguments["method"],
         settings=arguments["settings"],
         options=arguments["options"],
-        prepare=lambda: {"runs": runs} if runs else session.prepare_check(**shared),
+        prepare=lambda: {"runs": runs} if runs else session.prepare_check(**shared, answers=_answers(job, inputs)),
     )
     fault = evidence.failed[0].words if trace else None
     return Outcome(_evidence_files(replace(evidence, method=arguments["method"])), fault, trace)

@@ -3,6 +3,9 @@
 import re
 from dataclasses import dataclass
 
+# How the keys of jobs begin that measure what the network itself shows.
+ANSWERS = "answers/"
+
 
 @dataclass(frozen=True)
 class Job:
@@ -15,6 +18,7 @@ class Job:
         needs: keys of the jobs that have to be done before, whose files it is given.
         passes: rough number of gradients of one sample that it takes.
         gathers: whether it goes on without those of its needs that failed, and says so.
+        optional: keys of those of its needs without which it goes on where they failed; the others have to be done.
         reads: names of what it takes of the session beside its arguments, see `Session.hash_of`.
         judged_in: name of the family of verdicts that its evidence belongs to; "" for a job that measures no evidence. Then
             its arguments name the check, and the method or what else the verdict is on.
@@ -30,6 +34,7 @@ class Job:
     reads: tuple = ()
     identity: str = ""
     judged_in: str = ""
+    optional: tuple = ()
 
     @property
     def family(self):

@@ -124,7 +124,7 @@ run_options = compose_options(
         "--workers",
         type=click.IntRange(1),
         metavar="N",
-        help="Number of processes that do the jobs; the cores are divided among them.  [default: 1; with --engine processes 2, with ray as many as there are cores]",
+        help="Number of processes that do the jobs; each computes with twice its share of the cores.  [default: 1; with --engine processes 2, with ray as many as there are cores]",
     ),
     click.option(
         "--engine",

@@ -31,6 +31,7 @@ from recipes.cache import Cache
 from recipes.loaded import Loaded
 from recipes.planted import PlantedFolder
 from recipes.store import digest
+from sanity.answers import share
 from sanity.checks import checks, prepare_shared
 from sanity.finetuning import FinetunedNetworks, Labelled, about_finetuned, hold_out
 from sanity.pairs import UserPairs
@@ -562,7 +563,7 @@ class Session:
             self.world, seed=self.sources.seed, cache=self.cache.get, networks=self.world_networks, **counts
         )
 
-    def prepare_check(self, check, question, settings, seed):
+    def prepare_check(self, check, question, settings, seed, answers=None):
         """What all methods of a check may share, built once: random networks, nulls and rewrites.
 
         Args:
@@ -570,20 +571,36 @@ class Session:
             question: dict, see `subject`.
             settings: options of the check. Those that its preparation takes tell one preparation from another.
             seed: int.
+            answers: (name of an answer of `sanity.answers`) -> its arrays, or None where they are to be measured here.
 
         Returns:
             dict, keyword arguments of the check.
         """
         checked, check = self.checked_subject(question, check), checks.get(check)
-        once = functools.partial(self._build_once_for, question)
+        once = functools.partial(self._share, question, answers or (lambda name: None))
         build = functools.partial(prepare_shared, check, checked, seed, settings, once)
         known = options(checks.tag(check, "prepare")) if checks.tag(check, "prepare") else {}
         prepare_settings = sorted((name, value) for name, value in settings.items() if name in known)
         return self.build_once((check, str(question), str(prepare_settings), seed), build)
 
-    def _build_once_for(self, question, key, build):
-        """What several checks of one question share, built once."""
-        return self.build_once((key, str(sorted((question or {}).items(), key=str))), build)
+    def _share(self, question, answers, name, build):
+        """What several checks of one question share, read where it was measured before, or built, once."""
+        key = (name, str(sorted((question or {}).items(), key=str)))
+        return self.build_once(key, lambda: answers(name) or build())
+
+    def answer(self, answer, question, seed):
+        """What the network itself shows by interventions, which checks share.
+
+        Args:
+            answer: str, a name of `sanity.answers`.
+            question: dict, see `subject`.
+            seed: int.
+
+        Returns:
+            dict of arrays, empty where nothing can be asked.
+        """
+        measure = functools.partial(share, answer, self.checked_subject(question, "truth"), seed)
+        return self._share(question, lambda _: None, answer, measure)
 
     def build_once(self, key, build):
         """The value of `build()`, kept for all later calls in this process.

@@ -7,6 +7,7 @@ import numpy as np
 
 from lab import routines
 from sanity import gates
+from sanity.answers import answers, share
 from sanity.evidence import Gate
 from sanity.interventions import occlusion
 from sanity.localisation import localisations
@@ -21,7 +22,7 @@ NETWORKS = 4
 # How far apart the accuracies of the two kinds of networks may lie.
 ALIKE = 0.1
 # The network's own answer is measured on at most so many samples. The fill of its windows says nothing of one sample.
-ANSWERED, FILL = 16, "typical"
+ANSWERED, FILL = 32, "typical"
 # Swaps are made on at most so many samples.
 SWAPPED = 200
 
@@ -47,22 +48,62 @@ class Prepared:
     used: np.ndarray | None = None
 
 
-def prepare(subject, *, seed):
+def prepare(subject, *, seed, once=None):
     """Train networks on the rival cue, choose samples, and measure the networks' own answers.
+
+    Args:
+        subject: the `Subject`.
+        seed: unused; networks and samples are the world's, the same for every seed of a check.
+        once: as of `sanity.checks.prepare_shared`.
+
+    Returns:
+        `Prepared`, or None where a world has no rival cue or too few networks.
+    """
+    if _refuses(subject):
+        return None
+    answer = share("cues", subject, seed, once)
+    samples = [world.render(_draw_factors(subject)) for world in (subject.world, subject.world.rival)]
+    rows, masks = answer["rows"], np.stack([sample.masks[answer["rows"]] for sample in samples])
+    network_gates = tuple(Gate(*map(str, gate)) for gate in answer["gates"])
+    on = _subject_at(subject, samples[0], rows) if _passed(network_gates) else subject
+    return Prepared(on, _both_kinds(subject), masks, network_gates, answer.get("oracle"), answer.get("used"))
+
+
+def _refuses(subject):
+    return not _passed(world_gates(subject))
+
+
+def _passed(gates_of_networks):
+    return all(gate.status == "passed" for gate in gates_of_networks)
+
+
+def _draw_factors(subject):
+    return subject.world.factors(np.random.default_rng([subject.seed, 8]), 12 * len(subject.names))
+
+
+def _both_kinds(subject):
+    """Weights of networks that learned the cue, and then of those that learned the rival cue: list of dict."""
+    return [*subject.replicates, *_train_rivals(subject, len(subject.replicates))]
+
+
+# Windows are filled, and samples are tried and swapped, in every network, by forward passes.
+@answers.register(name="cues", passes=300)
+def own_answers(subject, *, seed):
+    """Which samples are asked about, what networks of two cues have learned and use, and their own answers.
 
     Args:
         subject: the `Subject`.
         seed: unused; networks and samples are the world's, the same for every seed of a check.
 
     Returns:
-        `Prepared`, or None where a world has no rival cue or too few networks.
+        dict of arrays: rows, int [samples], and gates, str [gates, 3]; oracle and used, as of `Prepared`, where no gate
+        failed. Empty where a world has no rival cue or too few networks.
     """
     del seed  # Networks and samples are the world's, the same for every seed of a check.
-    if any(gate.status != "passed" for gate in world_gates(subject)):
-        return None
+    if _refuses(subject):
+        return {}
     pair, count = (subject.world, subject.world.rival), len(subject.replicates)
-    networks = [*subject.replicates, *_train_rivals(subject, count)]
-    factors = subject.world.factors(np.random.default_rng([subject.seed, 8]), 12 * len(subject.names))
+    networks, factors = _both_kinds(subject), _draw_factors(subject)
     samples = [world.render(factors) for world in pair]
     is_right = _answers_right(subject, networks, samples, count)
     rows = np.flatnonzero(is_right.all(axis=0) & (samples[0].cue_labels == samples[1].cue_labels))[: len(subject.names)]
@@ -71,10 +112,11 @@ def prepare(subject, *, seed):
         *_use_gates(subject, networks, factors, pair),
         _samples_gate(rows),
     )
+    arrays = {"rows": rows, "gates": np.array([(gate.name, gate.status, gate.words) for gate in network_gates])}
+    if not _passed(network_gates):
+        return arrays
     masks = np.stack([sample.masks[rows] for sample in samples])
-    if any(gate.status != "passed" for gate in network_gates):
-        return Prepared(subject, networks, masks, network_gates)
-    return _with_oracle(Prepared(_subject_at(subject, samples[0], rows), networks, masks, network_gates))
+    return arrays | _answers_by_occlusion(_subject_at(subject, samples[0], rows), networks, masks)
 
 
 def world_gates(subject):
@@ -185,15 +227,14 @@ def _subject_at(subject, samples, rows):
     )
 
 
-def _with_oracle(prepared):
-    """The same with every network's own answer: how its score falls where windows are filled."""
+def _answers_by_occlusion(on, networks, masks):
+    """Every network's own answer, how its score falls where windows are filled: dict of oracle and used, as of `Prepared`."""
     few = slice(ANSWERED)
-    masks, on = prepared.masks[:, few], replace(prepared.on, inputs=prepared.on.inputs[few])
-    on = replace(on, names=on.names[few], objective=on.objective.rows(list(range(len(on.inputs)))))
-    scores = functools.partial(_scores_of_networks, on, prepared.networks)
-    falls = np.maximum(occlusion(on, fill=FILL, scores=scores), 0)
-    oracle = np.stack([rank_on_cues(fall, masks) for fall in falls])
-    return replace(prepared, oracle=oracle, used=_highest_places(falls[0], masks[0]))
+    on = replace(on, inputs=on.inputs[few], names=on.names[few])
+    on = replace(on, objective=on.objective.rows(list(range(len(on.inputs)))))
+    falls = np.maximum(occlusion(on, fill=FILL, scores=functools.partial(_scores_of_networks, on, networks)), 0)
+    oracle = np.stack([rank_on_cues(fall, masks[:, few]) for fall in falls])
+    return {"oracle": oracle, "used": _highest_places(falls[0], masks[0, few])}
 
 
 def _scores_of_networks(subject, states, inputs):

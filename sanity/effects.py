@@ -36,6 +36,25 @@ class Effects:
     halves: dict
     occupied: np.ndarray | None = None
 
+    @classmethod
+    def of(cls, arrays):
+        """The effects that `arrays` gave.
+
+        Args:
+            arrays: dict of name to array.
+
+        Returns:
+            `Effects`.
+        """
+        halves = {name: arrays[name] for name in EFFECTS if name in arrays}
+        return cls(arrays["cells"], halves, arrays.get("occupied"))
+
+    @property
+    def arrays(self):
+        """All that it holds: dict of name to array."""
+        occupied = {} if self.occupied is None else {"occupied": self.occupied}
+        return {"cells": self.cells, **occupied, **{name: np.asarray(half) for name, half in self.halves.items()}}
+
     def combine(self, name):
         """An effect from both halves: float64 [questions, samples, cells]."""
         first, second = self.halves[name]

@@ -20,7 +20,8 @@ def obstacle(job, store):
     Returns:
         str, or None where nothing stands in its way.
     """
-    missing = [] if job.gathers else [key for key in job.needs if not store.is_done(key)]
+    needs = () if job.gathers else (key for key in job.needs if key not in job.optional)
+    missing = [key for key in needs if not store.is_done(key)]
     return f"waits for {missing[0]}, which failed" if missing else None
 
 

@@ -73,7 +73,10 @@ class Processes:
 
 
 def threads_of(sources, workers):
-    """How many threads each process has: as the recipe says, else this machine's cores divided among them.
+    """How many threads each process has: as the recipe says, else twice its share of this machine's cores.
+
+    With its share alone, cores would be idle while a process reads, traces or writes, and while a last job is done alone. Two
+    processes have the threads that one has, so that they give its bytes.
 
     Args:
         sources: `recipes.sources.Sources`.
@@ -82,7 +85,8 @@ def threads_of(sources, workers):
     Returns:
         int.
     """
-    return sources.threads or max(1, machine.cores() // workers)
+    cores = machine.cores()
+    return sources.threads or min(cores, 2 * max(1, cores // workers))
 
 
 def warn_of_memory(workers, budget):

@@ -1,7 +1,8 @@
 """Waiting: the jobs of a run that were not begun yet, in the order in which they can be."""
 
-import collections
 import graphlib
+import heapq
+import itertools
 
 # How often a job is begun before it counts as failed because its process was killed.
 TRIES = 3
@@ -21,7 +22,7 @@ class Waiting:
             {key: [need for need in job.needs if need in self.jobs] for key, job in self.jobs.items()}
         )
         self.sorter.prepare()
-        self.ready, self.tries = {}, {}
+        self.ready, self.tries, self.turns = {}, {}, itertools.count()
 
     @property
     def is_over(self):
@@ -36,8 +37,8 @@ class Waiting:
             families: set of the families of the last jobs of all processes.
 
         Returns:
-            `Job`: of the process's own family where there is any, else of one that no other process has; or None while
-            all of them wait for others.
+            `Job`: of the process's own family where there is any, else of one that no other process has, and of these the
+            longest, so that no process is left alone with it; or None while all of them wait for others.
         """
         while True:
             for key in self.sorter.get_ready():
@@ -51,10 +52,10 @@ class Waiting:
             self.sorter.done(job.key)
 
     def _put(self, job):
-        self.ready.setdefault(job.family, collections.deque()).append(job)
+        heapq.heappush(self.ready.setdefault(job.family, []), (-job.passes, next(self.turns), job))
 
     def _take(self, family):
-        job = self.ready[family].popleft()
+        *_, job = heapq.heappop(self.ready[family])
         if not self.ready[family]:
             del self.ready[family]
         return job

@@ -12,7 +12,7 @@ from recipes.errors import plain_errors
 from recipes.fields import Methods, TargetTable
 from recipes.help import Choice, PlainCommand
 from recipes.identity import ALL_LIBRARIES, method_reads
-from recipes.job import Job, slug
+from recipes.job import ANSWERS, Job, slug
 from recipes.launch import launch_tables
 from recipes.options import (
     DATA_DETAILS,
@@ -80,7 +80,57 @@ def list_jobs(recipe, session):
     Raises:
         Refused: for a class, method, check or setting that does not exist.
     """
-    return [job for number in range(len(recipe.check)) for job in _evidence_jobs(number, recipe, session)]
+    evidence = [job for number in range(len(recipe.check)) for job in _evidence_jobs(number, recipe, session)]
+    answers = _answer_jobs(evidence, session)
+    return [*answers.values(), *(_after_answer(job, answers) for job in evidence)]
+
+
+def _answer_jobs(evidence, session):
+    """The jobs that measure what the network itself shows, one for all checks that share it: dict of what is asked to `Job`."""
+    from sanity.check_names import tag_of
+
+    checks, rows = {(job.arguments["check"], str(job.arguments["question"])): job for job in evidence}, {}
+    for job in checks.values():
+        if job.kind == "evidence" and tag_of(job.arguments["check"], "answer") and _asks(job, session):
+            rows.setdefault(_asked(job), job)
+    return {key: _answer_job(place, job, session) for place, (key, job) in enumerate(rows.items())}
+
+
+def _asks(job, session):
+    """Whether a check asks the network itself: bool. In a world, that is known when its networks are trained."""
+    from sanity.answers import asks
+
+    question, sources = job.arguments["question"], session.sources
+    return sources.has_world or asks(job.arguments["check"], session.subject(question), job.arguments["seed"])
+
+
+def _asked(job):
+    """What tells one answer of the network from another: its name, and what is asked about."""
+    from sanity.check_names import tag_of
+
+    return tag_of(job.arguments["check"], "answer"), str(sorted((job.arguments["question"] or {}).items(), key=str))
+
+
+def _answer_job(place, job, session):
+    from sanity.answers import answers
+    from sanity.check_names import tag_of
+
+    name, question = tag_of(job.arguments["check"], "answer"), job.arguments["question"]
+    images = question["images"] if session.sources.has_world else len(session.images)
+    return Job(
+        f"{ANSWERS}{place}-{name}",
+        "answer",
+        {"answer": name, "question": question, "seed": job.arguments["seed"]},
+        _network_needs(session.sources),
+        passes=images * answers.tag(answers.get(name), "passes"),
+        reads=_subject_reads(session.sources),
+    )
+
+
+def _after_answer(job, answers):
+    """A job of evidence that waits for what the network itself shows. Where that failed, it is measured once more there."""
+    answer = answers.get(_asked(job)) if job.kind == "evidence" else None
+    return replace(job, needs=(answer.key, *job.needs), optional=(answer.key,)) if answer else job
 
 
 def _evidence_jobs(number, recipe, session):
@@ -688,6 +738,7 @@ register(
         table=Check,
         list_jobs=list_jobs,
         work={
+            "answer": Deferred("recipes.evidence:measure_answer"),
             "evidence": Deferred("recipes.evidence:measure_evidence"),
             "evidence shard": Deferred("recipes.evidence:measure_shard"),
             "evidence of heads": Deferred("recipes.evidence:measure_heads"),

@@ -3,7 +3,8 @@
 A check never knows which method it measures. Its rule stands below it.
 
 The tag `prepare` holds a function (subject, *, seed, ...) whose result all methods share. If it takes `once`, other
-checks of the same subject share it too. The tag `networks` names the kinds of networks of a world (`sanity.world_networks`)
+checks of the same subject share it too. The tag `answer` names what of that is measured of the network itself
+(`sanity.answers`), which a run keeps. The tag `networks` names the kinds of networks of a world (`sanity.world_networks`)
 that it trains beside the replicates. The tag `measure_runs` holds a function that measures some of the random networks of a
 check apart from the others, and `count_runs` one that says how many there are by default; the check takes `runs`.
 

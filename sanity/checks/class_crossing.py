@@ -71,7 +71,7 @@ def prepare(subject, *, seed, once=None):
     return crossing.prepare(CLASSES, subject, seed=seed, once=once)
 
 
-@checks.register(prepare=prepare)
+@checks.register(prepare=prepare, answer="effects")
 def class_crossing(explainer, subject, /, *, seed, prepared=None, **options):
     """Does the map for a class agree with that class's evidence more than with another's, and the other way round?
 

@@ -35,7 +35,7 @@ def prepare(subject, *, seed, once=None):
     return crossing.prepare(CLASSES, subject, seed=seed, once=once) if subject.classes >= CLASSES_NEEDED else None
 
 
-@checks.register(prepare=prepare)
+@checks.register(prepare=prepare, answer="effects")
 def classes(explainer, subject, /, *, seed, draws=3, prepared=None, **options):
     """Do maps for another class, drawn uniformly, differ from those for the class at hand?
 

@@ -91,7 +91,7 @@ def prepare(subject, *, seed, once=None):
     return crossing.prepare(IMAGES, subject, seed=seed, once=once)
 
 
-@checks.register(prepare=prepare)
+@checks.register(prepare=prepare, answer="effects")
 def image_crossing(explainer, subject, /, *, seed, prepared=None, **options):
     """Does an image's map agree with that image's evidence more than with another image's, for the same class?
 

@@ -120,7 +120,7 @@ def prepare(subject, *, seed, once=None):
     return crossing.prepare(PLACES, subject, seed=seed, once=once)
 
 
-@checks.register(prepare=prepare)
+@checks.register(prepare=prepare, answer="effects")
 def place(explainer, subject, /, *, seed, prepared=None, **options):
     """Does the map agree with its evidence as it lies, more than mirrored and turned?
 

@@ -26,7 +26,7 @@ from sanity.statistics import (
 )
 
 
-@checks.register(prepare=prepare, networks=("rival",))
+@checks.register(prepare=prepare, answer="cues", networks=("rival",))
 def truth(explainer, subject, /, *, seed, prepared=None, **options):
     """Does the map lie on the cue that its network learned, more than maps of networks that learned the other cue do?
 

@@ -17,6 +17,7 @@ from lab.refusal import Refused
 from recipes import follow, machine
 from recipes.engines import engine, processes, worker
 from recipes.engines import ray as ray_engine
+from recipes.engines.attempt import obstacle
 from recipes.engines.local import Local
 from recipes.engines.processes import Processes
 from recipes.engines.waiting import Waiting
@@ -267,6 +268,18 @@ def test_a_job_waits_for_those_that_it_needs_and_is_begun_three_times_at_most():
     assert last.key == "last" and waiting.is_over
 
 
+def test_of_a_family_the_longest_job_is_begun_first_and_equal_ones_in_their_order():
+    passes = {"a": 2, "b": 5.0, "c": 2, "d": 0, "e": float("inf"), "f": 2}
+    waiting = Waiting([Job(f"x/{key}", "kind", {}, passes=count) for key, count in passes.items()], Kept())
+    assert [waiting.next("x", set()).key for _ in passes] == ["x/e", "x/b", "x/a", "x/c", "x/f", "x/d"]
+
+
+def test_a_job_goes_on_without_what_is_optional_and_without_nothing_else():
+    job = Job("last", "kind", {}, needs=("first", "second"), optional=("first",))
+    assert obstacle(job, Kept("second")) is None
+    assert obstacle(job, Kept("first")) == "waits for second, which failed"
+
+
 def test_of_a_hundred_thousand_jobs_the_one_that_gathers_is_last():
     jobs = [Job(f"{place % 100}/{place}", "kind", {}) for place in range(100_000)]
     jobs.append(Job("gather", "kind", {}, needs=tuple(job.key for job in jobs), gathers=True))
@@ -278,12 +291,12 @@ def test_of_a_hundred_thousand_jobs_the_one_that_gathers_is_last():
     assert len(keys) == 100_001 and keys[-1] == "gather"
 
 
-def test_threads_are_those_of_the_recipe_or_the_cores_divided(monkeypatch):
+def test_threads_are_those_of_the_recipe_or_twice_a_share_of_the_cores(monkeypatch):
     class Recipe:
         threads = None
 
     monkeypatch.setattr(machine, "cores", lambda: 8)
-    assert [processes.threads_of(Recipe, count) for count in (2, 3, 16)] == [4, 2, 1]
+    assert [processes.threads_of(Recipe, count) for count in (2, 3, 16)] == [8, 4, 2]
     Recipe.threads = 5
     assert processes.threads_of(Recipe, 2) == 5
     assert isinstance(engine(), Local) and isinstance(engine(workers=3), Processes)

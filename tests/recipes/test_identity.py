@@ -144,9 +144,9 @@ def test_a_check_of_a_visualizer_does_not_depend_on_its_pictures(nouns, tmp_path
     ("setting", "kinds"),
     [
         ("title=Another", set()),
-        ("world.images=9", {"networks", "evidence"}),
+        ("world.images=9", {"networks", "answer", "evidence"}),
         ("check.0.options.gradient={}", set()),
-        ("seed=1", {"networks", "evidence"}),
+        ("seed=1", {"networks", "answer", "evidence"}),
     ],
 )
 def test_a_setting_of_a_world_changes_the_jobs_whose_bytes_it_decides(setting, kinds, tmp_path):

@@ -93,6 +93,18 @@ def test_what_no_network_learned_is_said_with_the_numbers_and_no_verdict_is_give
     assert not any("network/" in job["key"] for job in result["jobs"]), "nothing is trained again"
 
 
+def test_what_networks_learned_is_read_by_a_run_that_asks_more_methods(command, here, planted, monkeypatch):
+    def verdicts(*methods):
+        code, output, error = command("check", "--planted", "planted", "--method", ",".join(methods), "--json")
+        assert code == 0, error
+        return {row["method"]: row["sentence"] for row in json.loads(output)["verdicts"]}
+
+    before = verdicts("gradcam")
+    monkeypatch.setattr("sanity.cue_networks._use_gates", None)
+    after = verdicts("gradcam", "gradient")
+    assert "right on 0." in before["gradcam"] and after["gradient"] == before["gradcam"] == after["gradcam"]
+
+
 @pytest.mark.slow
 def test_the_fixture_takes_a_planted_folder(lab_check, here, planted):
     verdict = lab_check(planted="planted", method="gradcam", check="truth")

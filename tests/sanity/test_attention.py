@@ -373,6 +373,41 @@ def test_a_function_trains_a_pair_from_the_same_weights_and_no_queries_and_keys_
         assert both == ((True, False) if "query" in name or "key" in name else (True, True)), name
 
 
+def two_headed(build):
+    """A network with another output, in the first place, that says nothing of the classes."""
+    model = build()
+    return keras.Model(
+        model.inputs, {"aside": L.Softmax(name="aside")(model.layers[-2].output), "logits": model.output}
+    )
+
+
+def test_a_function_of_a_dataset_trains_pairs_of_a_network_with_several_outputs():
+    """Shown by the accuracy of the named output: attention learns what uniform attention cannot."""
+
+    def train(dataset, *, seed):
+        keras.utils.set_random_seed(seed)
+        model = two_headed(attentive_network)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        losses = {"aside": None, "logits": loss}
+        model.compile(keras.optimizers.Adam(3e-2), loss=losses, jit_compile=False)
+        rows = dataset.cache().repeat(20).batch(32).map(lambda inputs, label: (inputs, {"logits": label}))
+        model.fit(rows, shuffle=False, verbose=0)
+        return model
+
+    networks = finetuned(attentive_network).networks
+    pairs = UserPairs(
+        lab.load(two_headed(attentive_network)),
+        train,
+        networks.trained,
+        networks.held_out,
+        seed=0,
+        key="flags",
+        output="logits",
+    )
+    right = {name: pairs.correct(0, name).mean() for name in ("attention", "uniform")}
+    assert right["attention"] > 0.9 and right["uniform"] < 0.6, right
+
+
 def test_a_function_without_graphs_is_told_what_to_type():
     (evidence,) = needed.attention_needed(paired(attentive_network, 1, count=60, run_eagerly=True), seed=0)
     (gate,) = evidence.failed
