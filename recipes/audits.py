@@ -455,16 +455,15 @@ def _untrained_arrays(job, inputs):
     """The activations of untrained networks, from the parts behind those of the trained one: dict of array."""
     networks = _later_parts(job)[: job.arguments["untrained"]]
     hidden = [np.concatenate([inputs.arrays(key, "answers.npz")["hidden"] for key in keys]) for keys in networks]
-    return {"untrained": stack_untrained(hidden)} if hidden else {}
+    untrained = stack_untrained(hidden)
+    return {} if untrained is None else {"untrained": untrained}
 
 
 def _counterpart_arrays(job, inputs):
     """The logits of counterparts, and which are the input itself, from the last parts: dict of name to dict of protected column to array."""
     columns = job.arguments["counterparts"]
     of_columns = _later_parts(job)[job.arguments["untrained"] :]
-    parts = {
-        column: [inputs.arrays(key, "answers.npz") for key in keys] for column, keys in zip(columns, of_columns)
-    }
+    parts = {column: [inputs.arrays(key, "answers.npz") for key in keys] for column, keys in zip(columns, of_columns)}
     return {
         name: {column: np.concatenate([part[array] for part in arrays]) for column, arrays in parts.items()}
         for name, array in (("counterparts", "logits"), ("unedited", "unedited"))

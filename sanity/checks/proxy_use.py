@@ -27,6 +27,7 @@ from sanity.audit.margin import (
 )
 from sanity.audit.pairs import PAIRS, Pairs
 from sanity.audit.permutation import halves
+from sanity.audit.small_counts import FEWEST
 from sanity.audit.swaps import TOGETHER, Swap, read_swaps
 from sanity.checks import checks
 from sanity.checks.decodable import (
@@ -131,7 +132,7 @@ def _pairs_gates(subject, paired, asked, unasked):
     """Pairs hold legitimate columns by themselves, and have to be of two groups: tuple of `Gate`."""
     same = np.any(list(subject.test.unedited.values()), axis=0).sum() if subject.test.unedited else 0
     words = f"{len(paired):,} of {len(subject.test):,} rows have a counterpart"
-    words += f", without {same:,} whose counterpart is the input itself" if same else ""
+    words += f", without {_counted(same)} whose counterpart is the input itself" if same else ""
     enough = Gate("counterparts differ from inputs", "passed" if len(paired) else "failed", words)
     several = [f"{name}: {reason}" for name, reason in unasked.items()]
     stops = bool(several) and not asked
@@ -228,7 +229,14 @@ def _also(subject, swapped, unasked):
     yield from ((f"use of {name}", f"not asked about: {reason}.") for name, reason in unasked.items())
     same = {name: int(values.sum()) for name, values in subject.test.unedited.items() if values.any()}
     if PAIRS in swapped.names:
-        yield from ((f"counterparts of {name} that are the input itself", f"{count:,}, left out.") for name, count in same.items())
+        yield from (
+            (f"counterparts of {name} that are the input itself", f"{_counted(count)}, left out.")
+            for name, count in same.items()
+        )
+
+
+def _counted(rows):
+    return f"{rows:,}" if rows >= FEWEST else f"fewer than {FEWEST}"
 
 
 def _exchanged(swapped):

@@ -151,7 +151,9 @@ def test_bounds_of_many_turned_decisions_are_those_of_leaving_units_out():
     share, low, high = balanced_share(members, turned, units, 0.95)
     left = [balanced_change(members[None, units != unit], turned[units != unit])[0] for unit in range(600)]
     error = np.sqrt(599 / 600 * ((left - np.mean(left)) ** 2).sum())
-    assert high - low == pytest.approx(2 * 1.96 * error, rel=0.03) and (high + low) / 2 == pytest.approx(share, abs=0.003)
+    assert high - low == pytest.approx(2 * 1.96 * error, rel=0.03) and (high + low) / 2 == pytest.approx(
+        share, abs=0.003
+    )
 
 
 # Gates and edges ----------------------------------------------------------------------------------------------------------
@@ -196,7 +198,10 @@ def test_each_column_has_the_rows_that_have_its_counterpart():
     first[:600], second[600:] = np.nan, np.nan
     both = with_race(subject, subject.test.protected[0].values, sex=first, race=second)
     rows = judge(proxy_use(both, seed=0, draws=99, tries=4))
-    assert [(row.method, row.finding, row.sizes["rows"]) for row in rows] == [("sex = m", USED, 600), ("race = b", USED, 600)]
+    assert [(row.method, row.finding, row.sizes["rows"]) for row in rows] == [
+        ("sex = m", USED, 600),
+        ("race = b", USED, 600),
+    ]
 
 
 def test_counterparts_that_are_the_inputs_themselves_are_left_out():
