@@ -111,7 +111,10 @@ def _paired_contrasts(rows):
             unasked[column.name] = f"no column has counterpart_of = {column.name}"
             continue
         values = np.where(_edited(rows, column.name), column.values, np.nan)
-        large, small = list_contrasts(replace(column, values=values)) if np.isfinite(values).any() else ([], [])
+        if not np.isfinite(values).any():
+            unasked[column.name] = "no row has a counterpart that is another input"
+            continue
+        large, small = list_contrasts(replace(column, values=values))
         if len(large) > 1:
             unasked[column.name] = f"counterparts are of two groups, and it has {len(large)}"
             continue

@@ -212,6 +212,9 @@ def test_counterparts_that_are_the_inputs_themselves_are_left_out():
     assert row.outcome == "INVALID" and "the input itself" in row.sentence
     same = np.arange(1200) % 2 == 0
     logits = np.where(same[:, None], subject.test.logits, subject.test.counterparts["sex"])
+    both = with_race(subject, np.arange(1200) // 2 % 2, sex=subject.test.counterparts["sex"], race=subject.test.logits)
+    row = verdict_of(replace(both, test=replace(both.test, unedited={"race": np.ones(1200, bool)})))
+    assert row.finding == USED and "no row has a counterpart that is another input" in row.also["use of race"]
     half = replace(subject.test, counterparts={"sex": logits}, unedited={"sex": same})
     row = verdict_of(replace(subject, test=half))
     assert row.finding == USED and row.sizes["rows"] == 600
