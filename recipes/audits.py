@@ -244,9 +244,10 @@ def plan_questions(table, session):
         dict. checks: list of (check, its settings). alpha: float. questions: list of str. lacking: dict of question that was
             not asked to str, what is lacking. untrained: int, untrained networks that are compared with. described: bool, whether
             descriptors of pictures are needed. counterparts: list of str, protected columns whose counterparts are asked about.
+            replicates: int, networks that were trained alike.
 
     Raises:
-        Refused: for questions and settings that do not exist.
+        Refused: for questions and settings that do not exist, and networks that were not trained alike.
     """
     sets = read_sets(session)
     questions = list_questions(table.questions, sets.sheet, list(sets), sets.signature.kind)
@@ -261,6 +262,8 @@ def plan_questions(table, session):
         "questions": questions,
         "lacking": {} if table.questions else lacking,
         "untrained": count_untrained(names, sets.sheet, session.network),
+        # They are opened before anything is computed, so that one that is no replicate takes no other verdict with it.
+        "replicates": len(session.audit_replicates),
         "counterparts": _counterparts(table, sets) if "proxy_use" in names else [],
         "described": sets.signature.kind == "image"
         and any(checks.tag(checks.get(name), "descriptors") for name in names),

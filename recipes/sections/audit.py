@@ -101,7 +101,7 @@ def _check_jobs(recipe, plan, rows):
     shared = {"alpha": plan["alpha"], "seed": recipe.seed, "method": DATA}
     from sanity.audit.questions import checks_of
 
-    on_all_networks = checks_of("reasons") if recipe.audit.replicates else []
+    on_all_networks = checks_of("reasons") if plan["replicates"] else []
     return [
         Job(
             f"audit/checks/{check}",

@@ -317,7 +317,7 @@ def _ruling(evidence):
         "share that turns",
         dict.fromkeys(OUTCOMES, "{why}"),
         number="share of decisions",
-        similarity="share of decisions that are favourable with columns of matched donors of the group less those with donors of the rest, by unit, at a level that holds for all columns together",
+        similarity="share of decisions that are favourable with columns of matched donors of the group less those with donors of the rest, or as a member less as another where there are counterparts, by unit, at a level that holds for all columns together",
         sampled=False,
         better="lower",
         counted={"rows": "rows", "units": "units on the smaller side"},
