@@ -68,8 +68,8 @@ def proxy_use(subject, *, seed, draws=DRAWS, tries=TRIES):
     paired = rows.take(_has_pair(rows)) if has_pairs else rows
     gates = _pairs_gates(subject, paired, contrasts or few, unasked) if has_pairs else _swap_gates(subject)
     # A group that is too small is another matter than a column whose counterparts say nothing.
-    asked = (contrasts_gate(paired, contrasts),) if contrasts or few or not unasked else ()
-    gates += (_decision_gate(subject), *asked, *_answers_gates(subject))
+    large_enough = (contrasts_gate(paired, contrasts),) if contrasts or few or not unasked else ()
+    gates += (_decision_gate(subject), *large_enough, *_answers_gates(subject))
     if any(gate.status != "passed" for gate in gates):
         return [Evidence("proxy_use", ALL, subject.title, subject.sizes, {}, gates)]
     exchange = _exchange_pairs if has_pairs else _swap_columns
@@ -131,14 +131,14 @@ def _has_pair(rows):
     return np.any([_edited(rows, column) for column in rows.counterparts], axis=0)
 
 
-def _pairs_gates(subject, paired, asked, unasked):
+def _pairs_gates(subject, paired, compared, unasked):
     """Pairs hold legitimate columns by themselves, and have to be of two groups: tuple of `Gate`."""
     same = np.any(list(subject.test.unedited.values()), axis=0).sum() if subject.test.unedited else 0
     words = f"{len(paired):,} of {len(subject.test):,} rows have a counterpart"
     words += f", without {_counted(same)} whose counterpart is the input itself" if same else ""
     enough = Gate("counterparts differ from inputs", "passed" if len(paired) else "failed", words)
     several = [f"{name}: {reason}" for name, reason in unasked.items()]
-    stops = bool(several) and not asked
+    stops = bool(several) and not compared
     two = Gate("groups with counterparts", "not applicable" if stops else "passed", "; ".join(several) or words)
     return (enough, two, units_gate(subject.test), *trained_gates(subject))
 
