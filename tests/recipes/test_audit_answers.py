@@ -224,6 +224,20 @@ def test_edited_photographs_show_use_and_idle_edits_show_none(command, hues):
     assert row["finding"] != "USED BEYOND THE MARGIN" and row["effect"]["mean"] == 0
 
 
+def test_names_of_counterparts_are_cells_that_are_not_written_and_an_edited_one_is_asked_anew(command, hues):
+    words = hue_words(hues, "edited", "--questions", "proxies")
+    folder, before = run_of(command, words)
+    for path in (*folder.rglob("*.json"), *folder.rglob("*.html")):
+        assert "edited/1.png" not in path.read_text(), path
+    pixels = np.array(Image.open(hues / "edited" / "1.png"))
+    Image.fromarray(255 - pixels).save(hues / "edited" / "1.png")
+    again, after = run_of(command, words)
+    Image.fromarray(pixels).save(hues / "edited" / "1.png")
+    logits = [np.load(place / "jobs/audit/counterparts/0-00000000/answers.npz")["logits"] for place in (folder, again)]
+    differs = (np.nan_to_num(logits[0]) != np.nan_to_num(logits[1])).any(axis=1)
+    assert again != folder and before.keys() == after.keys() and differs.sum() == 1
+
+
 def test_photographs_that_are_no_edits_are_left_out_and_other_sizes_are_read(command, hues):
     """Paths of the photographs themselves turn nothing, and made a PASS."""
     frame = pd.read_csv(hues / "photos.csv")
