@@ -103,6 +103,12 @@ def test_words_of_training_texts_alone_are_known_and_texts_without_words_are_ans
 # What they take -----------------------------------------------------------------------------------------------------------
 
 
+def test_a_fourth_channel_is_no_colour_and_takes_none():
+    image = np.random.default_rng(0).integers(0, 256, (9, 7, 4))
+    with_fourth, three = picture_descriptors([image]), picture_descriptors([image[..., :3]])
+    assert all(np.allclose(with_fourth[name], three[name], atol=1e-5) for name in (COLOURS, GRADIENTS))
+
+
 def test_colours_are_counted_pixel_by_pixel():
     image = np.random.default_rng(0).integers(0, 256, (5, 7, 3))
     counts = np.zeros(TOGETHER**3 + 3 * ALONE)
