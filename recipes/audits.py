@@ -39,6 +39,7 @@ from sanity.audit.questions import (
     level,
     list_questions,
     predict_alike,
+    refuse_idle_counterparts,
     refuse_idle_replicates,
     refuse_unknown_settings,
     settings_at,
@@ -243,9 +244,10 @@ def plan_questions(table, session):
         dict. checks: list of (check, its settings). alpha: float. questions: list of str. lacking: dict of question that was
             not asked to str, what is lacking. untrained: int, untrained networks that are compared with. described: bool, whether
             descriptors of pictures are needed. counterparts: list of str, protected columns whose counterparts are asked about.
+            replicates: int, networks that were trained alike.
 
     Raises:
-        Refused: for questions and settings that do not exist.
+        Refused: for questions and settings that do not exist, and networks that were not trained alike.
     """
     sets = read_sets(session)
     questions = list_questions(table.questions, sets.sheet, list(sets), sets.signature.kind)
@@ -260,6 +262,8 @@ def plan_questions(table, session):
         "questions": questions,
         "lacking": {} if table.questions else lacking,
         "untrained": count_untrained(names, sets.sheet, session.network),
+        # They are opened before anything is computed, so that one that is no replicate takes no other verdict with it.
+        "replicates": len(session.audit_replicates),
         "counterparts": _counterparts(table, sets) if "proxy_use" in names else [],
         "described": sets.signature.kind == "image"
         and any(checks.tag(checks.get(name), "descriptors") for name in names),
@@ -269,10 +273,7 @@ def plan_questions(table, session):
 def _counterparts(table, sets):
     """Protected columns whose counterparts are asked about: list of str. Raises Refused for files that are missing."""
     kind, columns = sets.signature.kind, list(sets.tables.counterparts)
-    if columns and kind not in ("image", "text"):
-        raise Refused(
-            f"counterpart_of is of photographs and texts; columns of a table are swapped. Received: {sets.signature.name}, which takes a {kind}. Leave it out of the sheet."
-        )
+    refuse_idle_counterparts(sets.sheet, sets.signature)
     for column in columns if kind == "image" else ():
         for path in counterpart_paths(table, sets, column):
             if path is not None and not is_file(as_path(path)):
@@ -377,7 +378,7 @@ def answer_counterparts(job, _, session):
         places
     ]
     known = [place for place, cell in enumerate(cells) if cell is not None]
-    logits = np.full((len(cells), sets.signature.count), np.nan)
+    logits, unedited = np.full((len(cells), sets.signature.count), np.nan), np.zeros(len(cells), bool)
     for start in range(0, len(known), PICTURES):
         part = known[start : start + PICTURES]
         inputs = [cells[place] for place in part]
@@ -385,7 +386,21 @@ def answer_counterparts(job, _, session):
             images = [read(path, channels=session.channels) for path in inputs]
             inputs = session.network.preprocess(images, fit=session.sources.images.fit)
         logits[part] = answer(session.network, inputs, sets.signature.count, activations=False)[0]
-    return {"answers.npz": pack({"logits": logits})}
+        originals = _inputs_before(sets, places.start + part[0], places.start + part[-1] + 1)
+        others = images if is_image else inputs
+        unedited[part] = [_is_same(originals[place - part[0]], other) for place, other in zip(part, others)]
+    return {"answers.npz": pack({"logits": logits, "unedited": unedited})}
+
+
+def _inputs_before(sets, start, stop):
+    """Photographs or texts to test as they were read: list."""
+    places = slice(start, stop)
+    return sets.tables.texts["test"][places] if sets.tables.texts else list(sets.data["test"].part(places).images)
+
+
+def _is_same(one, other):
+    """Whether two texts or pictures are the same: bool."""
+    return one.strip() == other.strip() if isinstance(one, str) else np.array_equal(one, other)
 
 
 def _answered(session, inputs, count):
@@ -426,7 +441,8 @@ def gather_rows(job, inputs, session):
             arrays["features"] = reduce_channels(hidden, components).astype("float32")
         arrays |= _untrained_arrays(job, inputs) if name == "test" else {}
         files[f"{name}.npz"] = pack(arrays)
-    files |= {"counterparts.npz": pack(_counterpart_arrays(job, inputs))} if sets.tables.counterparts else {}
+    for name, values in _counterpart_arrays(job, inputs).items() if sets.tables.counterparts else ():
+        files[f"{name}.npz"] = pack(values)
     about = {
         "kind": sets.signature.kind,
         "sets": {name: {"rows": len(rows), "units": rows.unit_count} for name, rows in sets.tables.rows.items()},
@@ -442,16 +458,18 @@ def _untrained_arrays(job, inputs):
     """The activations of untrained networks, from the parts behind those of the trained one: dict of array."""
     networks = _later_parts(job)[: job.arguments["untrained"]]
     hidden = [np.concatenate([inputs.arrays(key, "answers.npz")["hidden"] for key in keys]) for keys in networks]
-    return {"untrained": stack_untrained(hidden)} if hidden else {}
+    untrained = stack_untrained(hidden)
+    return {} if untrained is None else {"untrained": untrained}
 
 
 def _counterpart_arrays(job, inputs):
-    """The logits of counterparts by protected column, from the last parts: dict of array."""
+    """The logits of counterparts, and which are the input itself, from the last parts: dict of name to dict of protected column to array."""
     columns = job.arguments["counterparts"]
     of_columns = _later_parts(job)[job.arguments["untrained"] :]
+    parts = {column: [inputs.arrays(key, "answers.npz") for key in keys] for column, keys in zip(columns, of_columns)}
     return {
-        column: np.concatenate([inputs.arrays(key, "answers.npz")["logits"] for key in keys])
-        for column, keys in zip(columns, of_columns)
+        name: {column: np.concatenate([part[array] for part in arrays]) for column, arrays in parts.items()}
+        for name, array in (("counterparts", "logits"), ("unedited", "unedited"))
     }
 
 
@@ -488,7 +506,9 @@ def load_subject(inputs, job, session):
         for name in sets
     }
     if sets.tables.counterparts:
-        rows["test"] = replace(rows["test"], counterparts=dict(inputs.arrays(job.needs[0], "counterparts.npz")))
+        names = ("counterparts", "unedited")
+        arrays = {name: dict(inputs.arrays(job.needs[0], f"{name}.npz")) for name in names}
+        rows["test"] = replace(rows["test"], **arrays)
     is_table, count = sets.signature.kind == "table", sets.signature.count
     return AuditSubject(
         session.network.name,

@@ -16,7 +16,7 @@ LISTED = CHANGES[:6]
 # Hashes of what maps were computed of. Of planted cues it is the pictures and the cues, without the model.
 DATA = ("data", "images", "planting", "audit")
 # How the names of hashes of other files begin that a run was measured on: labels, concepts, pools, pictures.
-FILES = ("file:", "set:", "pictures:")
+FILES = ("file:", "set:", "pictures:", "counterparts:")
 NUMBERS = ("effect", "ceiling", "null")
 # A difference that no page shows is none.
 DIGITS = 2

@@ -648,8 +648,8 @@ class Session:
 
         Args:
             name: "model", "weights", "planting", "images", "data", "audit", "current", "replicates", "natural images", "world", "training", "lab", "versions", "threads" or "gpus"; or
-                "images:START-STOP" of a shard, "pictures:MOST", "file:PATH", "set:PATH", "image:PATH", "network:NAME", "code:MODULE" or
-                "version:DISTRIBUTION".
+                "images:START-STOP" of a shard, "pictures:MOST", "file:PATH", "set:PATH", "counterparts:COLUMN", "image:PATH",
+                "network:NAME", "code:MODULE" or "version:DISTRIBUTION".
 
         Returns:
             str: a SHA-256, a version or a number. A world is hashed before anything is trained.
@@ -678,6 +678,7 @@ class Session:
             "gpus": lambda: str(self.sources.gpus),
             "image": lambda: _digest([("image", read(name, channels=self.channels))]),
             "set": lambda: self._set_hash(name),
+            "counterparts": lambda: self._counterparts_hash(name),
             "network": lambda: _file_or_name_hash(name),
             "code": lambda: provenance.imported_hash(name),
             "version": lambda: provenance.version(name),
@@ -689,6 +690,13 @@ class Session:
         table = self.sources.audit
         hashes = [getattr(table, name) and self.hash_of(f"set:{getattr(table, name)}") for name in names]
         return hashlib.sha256(repr([hashes, table.label, table.dataset]).encode()).hexdigest()
+
+    def _counterparts_hash(self, column):
+        """SHA-256 of all photographs that are counterparts. Their names are cells, which no manifest holds."""
+        from recipes.audits import counterpart_paths, read_sets
+
+        paths = counterpart_paths(self.sources.audit, read_sets(self), column)
+        return digest([path and self._hash("file", path) for path in paths])
 
     def _data_hash(self):
         """SHA-256 of all data, also of those that are not explained, and of how some of them are chosen."""

@@ -183,7 +183,8 @@ class FileNetworks:
             if _words(other) != _words(network):
                 raise Refused(f"Replicates have the words of the model, in its order. Received: {file} with others.")
         self.states = [network.state(), *(weights_by_name(network, other.model) for other in others)]
-        refuse_equal(self.states, ["the model", *files])
+        remedy = "Name a network that was trained again, from another seed."
+        refuse_equal(self.states, ["the model", *files], remedy)
 
     def train(self, kind, index):
         """The weights of one network.
@@ -367,14 +368,16 @@ def _difference(received, shapes, order):
 
 # Correlation of the kernels of two networks at or above which one began where the other did.
 NEARLY_EQUAL = 0.9
+SEEDED = "A training function takes its initial weights and its order of samples from seed=."
 
 
-def refuse_equal(states, names):
+def refuse_equal(states, names, remedy=SEEDED):
     """Raise Refused where two networks have the same weights, or nearly: copies are no replicates.
 
     Args:
         states: list of dict of variable name to array.
         names: list of str, what each is called.
+        remedy: str, what to do instead.
 
     Raises:
         Refused: for the first two that are.
@@ -385,7 +388,7 @@ def refuse_equal(states, names):
             likeness = float(directions[first] @ directions[second])
             if likeness >= NEARLY_EQUAL:
                 raise Refused(
-                    f"Replicates are trained from other seeds, each from initial weights of its own. Received: {'the same weights' if likeness > 1 - 1e-6 else f'weights that correlate at {likeness:.2f}'} for {names[first]} and {names[second]}. A training function takes its initial weights and its order of samples from seed=."
+                    f"Replicates are trained from other seeds, each from initial weights of its own. Received: {'the same weights' if likeness > 1 - 1e-6 else f'weights that correlate at {likeness:.2f}'} for {names[first]} and {names[second]}. {remedy}"
                 )
 
 

@@ -39,7 +39,7 @@ def list_jobs(recipe, session):
     parts, plan = parts_of(session), plan_questions(table, session)
     answers = [_answer_job(table, *part, plan["described"]) for part in parts]
     untrained = _untrained_jobs(recipe, plan["untrained"], parts)
-    counterparts = _counterpart_jobs(table, plan["counterparts"], parts, session)
+    counterparts = _counterpart_jobs(plan["counterparts"], parts, session)
     arguments = {name: plan[name] for name in ("questions", "lacking", "alpha", "untrained", "counterparts")}
     arguments |= {"strict": table.strict, "parts": [list(part) for part in parts]}
     needs = tuple(job.key for job in (*answers, *untrained, *counterparts))
@@ -79,20 +79,18 @@ def _untrained_jobs(recipe, count, parts):
     ]
 
 
-def _counterpart_jobs(table, columns, parts, session):
+def _counterpart_jobs(columns, parts, session):
     """The jobs that ask the network about counterparts of the rows to test, all parts of a column before the next: list of `Job`."""
-    from recipes.audits import counterpart_paths, read_sets
+    from recipes.audits import read_sets
 
-    sets, jobs = read_sets(session), []
+    reads, jobs = _reads(False), []
     for number, column in enumerate(columns):
-        is_image = sets.signature.kind == "image"
-        paths = counterpart_paths(table, sets, column) if is_image else []
+        of_files = (f"counterparts:{column}",) if read_sets(session).signature.kind == "image" else ()
         for start, stop in [(start, stop) for name, start, stop in parts if name == "test"]:
             arguments = {"column": column, "start": start, "stop": stop}
-            files = [f"file:{path}" for path in paths[start:stop] if path is not None]
             key = f"audit/counterparts/{number}-{start:08d}"
-            reads = (*_reads(False), *dict.fromkeys(files))
-            jobs.append(Job(key, "audit counterparts", arguments, passes=(stop - start) / 3, reads=reads))
+            passes = (stop - start) / 3
+            jobs.append(Job(key, "audit counterparts", arguments, passes=passes, reads=(*reads, *of_files)))
     return jobs
 
 
@@ -101,7 +99,7 @@ def _check_jobs(recipe, plan, rows):
     shared = {"alpha": plan["alpha"], "seed": recipe.seed, "method": DATA}
     from sanity.audit.questions import checks_of
 
-    on_all_networks = checks_of("reasons") if recipe.audit.replicates else []
+    on_all_networks = checks_of("reasons") if plan["replicates"] else []
     return [
         Job(
             f"audit/checks/{check}",

@@ -143,11 +143,13 @@ def stack_untrained(activations):
         activations: list of float32 [rows, channels].
 
     Returns:
-        float32 [rows, networks, at most CHANNELS], or None where there are none.
+        float32 [rows, networks, at most CHANNELS], without networks whose activations are not finite, as weights that were drawn anew
+            may make them; None where there are none.
     """
-    if not activations:
+    finite = [hidden for hidden in activations if np.isfinite(hidden).all()]
+    if not finite:
         return None
-    reduced = [reduce_channels(hidden, components_of(hidden)).astype("float32") for hidden in activations]
+    reduced = [reduce_channels(hidden, components_of(hidden)).astype("float32") for hidden in finite]
     return np.stack(reduced, axis=1)
 
 

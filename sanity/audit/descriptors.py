@@ -39,7 +39,8 @@ def picture_descriptors(images):
 
 
 def _three_channels(image):
-    return image if image.shape[-1] == 3 else np.repeat(image[..., :1], 3, axis=-1)
+    # A fourth channel is how much of a pixel is seen, and two are grey with it.
+    return image[..., :3] if image.shape[-1] >= 3 else np.repeat(image[..., :1], 3, axis=-1)
 
 
 def _gradients(image):

@@ -30,6 +30,8 @@ MOST_TUNED = 10_000
 LOWEST = 1e-6
 # Inner points at which the slope of an additive model may change.
 KNOTS = 7
+# Columns that boosting machines take at most: of 202 columns and 600 rows they and their pairs take minutes.
+MOST_COLUMNS = 50
 ALL = "all simple models"
 CONSTANT, COLUMN, LINEAR, TREE, ADDITIVE, PAIRS, BOOSTED = (
     "constant answer",
@@ -79,13 +81,40 @@ def has_pairs():
     return spec is not None and spec.origin is not None
 
 
+def takes_boosting(rows):
+    """Whether additive models are boosting machines, which need interpret and few columns: bool.
+
+    Args:
+        rows: `Rows`.
+    """
+    return has_pairs() and len(model_columns(rows)) <= MOST_COLUMNS
+
+
+def left_out(rows):
+    """What is smaller than it could be, or not tried, and why: dict of rung to str.
+
+    Args:
+        rows: `Rows`, with the answers of the network.
+    """
+    if rows.logits.shape[1] > 2:
+        pairs = "not tried; it is for two classes or a regression"
+    else:
+        pairs = "not tried; pip install 'interpretability-lab[audit]' for two classes or a regression"
+    count = len(model_columns(rows))
+    if count <= MOST_COLUMNS:
+        return {} if PAIRS in rung_names(rows) else {PAIRS: pairs}
+    many = f"these are {count} columns, and boosting machines take {MOST_COLUMNS} at most"
+    additive = {ADDITIVE: f"a linear model whose slopes change, no boosting machine; {many}"} if has_pairs() else {}
+    return {**additive, PAIRS: f"not tried; {many}"}
+
+
 def rung_names(rows):
     """The rungs that can be trained, from the simplest on: list of str.
 
     Args:
         rows: `Rows`, with the answers of the network.
     """
-    pairs = has_pairs() and rows.logits.shape[1] <= 2
+    pairs = takes_boosting(rows) and rows.logits.shape[1] <= 2
     described = [rung for rung, name in DESCRIBED.items() if name in rows.descriptors]
     return [CONSTANT, COLUMN, LINEAR, *described, TREE, ADDITIVE, *([PAIRS] if pairs else []), BOOSTED]
 
@@ -257,7 +286,7 @@ def _train(name, data, plain, hinged, budget):
     if name in DESCRIBED:
         numbers = [rows.descriptors[DESCRIBED[name]] for rows in (data.train, data.test)]
         return _tune(name, data, *numbers, _CANDIDATES[name][:budget], None)
-    is_glass = name in (ADDITIVE, PAIRS) and has_pairs()
+    is_glass = name in (ADDITIVE, PAIRS) and takes_boosting(data.train)
     encoder = hinged if name == ADDITIVE and not is_glass else plain
     first, second = (_raw(rows) if is_glass else encoder.matrix(rows) for rows in (data.train, data.test))
     kinds = ["nominal" if column.is_category else "continuous" for column in model_columns(data.train)]

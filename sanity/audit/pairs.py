@@ -76,17 +76,7 @@ class Pairs:
     def _share(self, level):
         """Share of decisions that are favourable as a member, less as another, and its bounds by unit: float64 [3]."""
         turned = (self.scores[:, 0] >= 0).astype("float64") - (self.scores[:, 1] >= 0)
-        share = float(balanced_change(self.members[None], turned)[0])
-        sides = self.members == 1
-        if sides.all() or not sides.any():
-            return np.full(3, np.nan)
-        centred = np.where(sides, turned - turned[sides].mean(), turned[~sides].mean() - turned)
-        influence = np.bincount(self.odds.units, 0.5 * centred / np.where(sides, sides.sum(), (~sides).sum()))
-        count = len(influence)
-        half = stats.norm.ppf((1 + level) / 2) * np.sqrt((influence**2).sum() * count / max(count - 1, 1))
-        # Where no decision turns there is no spread. So many might turn, of which none would be seen.
-        half = max(half, -np.log((1 - level) / 2) / count)
-        return np.array([share, share - half, share + half])
+        return balanced_share(self.members, turned, self.odds.units, level)
 
     def _planted(self, tries, delta):
         """Changes where being in the group raises the logit so that a share of decisions turns: float64 [sizes * tries]."""
@@ -117,3 +107,37 @@ def balanced_change(members, changes):
     inside = members @ changes
     means = inside / np.maximum(count, 1) - (changes.sum() - inside) / np.maximum(others, 1)
     return np.where((count > 0) & (others > 0), means / 2, 0.0)
+
+
+def balanced_share(members, turned, units, level):
+    """The balanced change of decisions with bounds by unit, which hold where few decisions turn.
+
+    Each group gets one unit more whose decisions all turn, and one whose turn the other way, as of Bonett and Price 2012
+    (https://doi.org/10.3102/1076998611411915). Without them the upper bound of .02 in 300 rows, of which 30 are members, was below the
+    truth in .21 of 1,000 simulated samples, in place of .025: a group of 30 rarely shows what turns one decision in 50.
+
+    Args:
+        members: float64 [rows], 0 or 1.
+        turned: float64 [rows], -1, 0 or 1.
+        units: int [rows].
+        level: float, coverage.
+
+    Returns:
+        float64 [3], the share and its bounds; nan where a group is empty.
+    """
+    sides = [members == 1, members != 1]
+    if not all(side.any() for side in sides):
+        return np.full(3, np.nan)
+    places = np.unique(units, return_inverse=True)[1]
+    influence, added, centre = np.zeros(places.max() + 1), 0.0, 0.0
+    for sign, side in zip((0.5, -0.5), sides):
+        more = side.sum() / len(np.unique(places[side]))
+        total = side.sum() + 2 * more
+        middle = turned[side].sum() / total
+        influence += sign * np.bincount(places[side], turned[side] - middle, len(influence)) / total
+        added += (0.5 * more / total) ** 2 * ((1 - middle) ** 2 + (1 + middle) ** 2)
+        centre += sign * middle
+    count = len(influence) + 4
+    half = stats.norm.ppf((1 + level) / 2) * np.sqrt(((influence**2).sum() + added) * count / (count - 1))
+    share = float(balanced_change(members[None], turned)[0])
+    return np.array([share, min(share, centre - half), max(share, centre + half)])

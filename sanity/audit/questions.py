@@ -235,6 +235,22 @@ def refuse_idle_replicates(replicates, questions):
         )
 
 
+def refuse_idle_counterparts(sheet, signature):
+    """Refuse counterparts of inputs whose columns are swapped.
+
+    Args:
+        sheet: `Sheet`.
+        signature: `sanity.audit.signature.Signature`.
+
+    Raises:
+        Refused: for other networks than those of pictures and texts.
+    """
+    if sheet.counterparts and signature.kind not in ("image", "text"):
+        raise Refused(
+            f"counterpart_of is of photographs and texts; columns of a table are swapped. Received: {signature.name}, which takes a {signature.kind}. Leave it out of the sheet."
+        )
+
+
 def audit(
     network,
     test,
@@ -279,6 +295,8 @@ def audit(
     asked_checks = [check for name in names for check in checks_of(name)]
     refuse_unknown_settings(asked_checks, settings)
     refuse_idle_replicates(replicates, names)
+    if "proxy_use" in asked_checks:
+        refuse_idle_counterparts(subject.sheet, signature_of(network, subject.sheet))
     subject = replace(subject, alpha=level(subject.sheet, names, strict))
     subject = with_untrained(subject, network, count_untrained(asked_checks, subject.sheet, network), seed=seed)
     asked_settings = {check: settings_at(check, settings, subject.alpha) for check in asked_checks}

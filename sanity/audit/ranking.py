@@ -5,6 +5,7 @@ DeLong, DeLong, Clarke-Pearson 1988 (https://doi.org/10.2307/2531595); of units 
 """
 
 import numpy as np
+from scipy.special import logsumexp
 
 from sanity.statistics import Interval, t_interval
 
@@ -53,6 +54,20 @@ def class_area_shares(scores, labels):
         return np.full(len(labels), np.nan)
     compared = present[1:] if scores.shape[1] == 2 else present
     return np.mean([area_shares(scores[:, place], labels == place) for place in compared], axis=0)
+
+
+def log_odds(logits):
+    """Log odds of each class against the rest, which rank rows whose probabilities are all rounded to 1.
+
+    Args:
+        logits: float [rows, classes].
+
+    Returns:
+        float64 [rows, classes].
+    """
+    logits = np.asarray(logits, "float64")
+    others = [logsumexp(np.delete(logits, place, axis=1), axis=1) for place in range(logits.shape[1])]
+    return logits - np.stack(others, axis=1)
 
 
 def mean_by_unit(values, units):

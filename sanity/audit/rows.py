@@ -55,6 +55,7 @@ class Rows:
         untrained: float32 [rows, networks, channels], the same activations of untrained networks, or None.
         counterparts: dict of protected column to float64 [rows, classes], logits of the counterpart of each input in the other group,
             nan where there is none.
+        unedited: dict of protected column to bool [rows], whether the counterpart is the input itself.
         descriptors: dict of name in `sanity.audit.descriptors` to array [rows, ...], what linear models take of pictures and texts.
     """
 
@@ -69,6 +70,7 @@ class Rows:
     inputs: np.ndarray | None = None
     untrained: np.ndarray | None = None
     counterparts: dict = field(default_factory=dict)
+    unedited: dict = field(default_factory=dict)
     descriptors: dict = field(default_factory=dict)
 
     def __len__(self):
@@ -130,7 +132,7 @@ class Rows:
         }
         named = {
             field_name: {name: values[places] for name, values in getattr(self, field_name).items()}
-            for field_name in ("counterparts", "descriptors")
+            for field_name in ("counterparts", "unedited", "descriptors")
         }
         return replace(self, **parts, **columns, **named)
 

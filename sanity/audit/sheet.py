@@ -114,6 +114,11 @@ class Sheet(_Part):
                 raise Refused(
                     f"counterpart_of names a protected column. Received: {column.counterpart_of!r} of the column {name}. {nearest(column.counterpart_of, protected)}"
                 )
+            first = self.counterparts.get(column.counterpart_of, name)
+            if first != name:
+                raise Refused(
+                    f"A protected column has one column of counterparts. Received: {name} and {first}, both with counterpart_of = {column.counterpart_of!r}. Leave it out of one of them."
+                )
         return self
 
     @property

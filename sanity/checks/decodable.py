@@ -229,7 +229,7 @@ def _untrained_words(decoded):
     """How far the layer is ahead of untrained networks, in words that decide nothing: str."""
     lead, count = decoded.lead, len(decoded.untrained)
     if not count:
-        return "none was asked. A layer that tells the column need not have learned it."
+        return "none was asked, or none gave finite numbers. A layer that tells the column need not have learned it."
     if not np.isfinite(lead.low):
         return f"too few units to compare with {count} untrained networks."
     if lead.low > 0:

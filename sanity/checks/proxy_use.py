@@ -12,7 +12,7 @@ import numpy as np
 from sanity.audit.copies import TRIES, would_find
 from sanity.audit.decisions import DecisionRule, decision_rule
 from sanity.audit.gates import answers_gate, trained_gates, units_gate
-from sanity.audit.legitimate import odds_gate, odds_on_half
+from sanity.audit.legitimate import list_contrasts, odds_gate, odds_on_half
 from sanity.audit.margin import (
     BEYOND,
     FEWEST_UNITS,
@@ -27,6 +27,7 @@ from sanity.audit.margin import (
 )
 from sanity.audit.pairs import PAIRS, Pairs
 from sanity.audit.permutation import halves
+from sanity.audit.small_counts import FEWEST
 from sanity.audit.swaps import TOGETHER, Swap, read_swaps
 from sanity.checks import checks
 from sanity.checks.decodable import (
@@ -62,11 +63,13 @@ def proxy_use(subject, *, seed, draws=DRAWS, tries=TRIES):
     Returns:
         list of `Evidence`, one for each group of a protected column against the rest.
     """
-    has_pairs = bool(subject.test.counterparts)
-    rows = _with_pairs(subject.test) if has_pairs else subject.test
-    contrasts, few = all_contrasts(rows)
-    gates = _pairs_gates(subject, rows, contrasts) if has_pairs else _swap_gates(subject)
-    gates += (_decision_gate(subject), contrasts_gate(rows, contrasts), *_answers_gates(subject))
+    rows, has_pairs = subject.test, bool(subject.test.counterparts)
+    contrasts, few, unasked = _paired_contrasts(rows) if has_pairs else (*all_contrasts(rows), {})
+    paired = rows.take(_has_pair(rows)) if has_pairs else rows
+    gates = _pairs_gates(subject, paired, contrasts or few, unasked) if has_pairs else _swap_gates(subject)
+    # A group that is too small is another matter than a column whose counterparts say nothing.
+    large_enough = (contrasts_gate(paired, contrasts),) if contrasts or few or not unasked else ()
+    gates += (_decision_gate(subject), *large_enough, *_answers_gates(subject))
     if any(gate.status != "passed" for gate in gates):
         return [Evidence("proxy_use", ALL, subject.title, subject.sizes, {}, gates)]
     exchange = _exchange_pairs if has_pairs else _swap_columns
@@ -77,7 +80,7 @@ def proxy_use(subject, *, seed, draws=DRAWS, tries=TRIES):
     level = 1 - subject.alpha / sum(len(swap.candidates) for swap in swaps)
     swapped = [swap.measure(draws, tries, DELTA, level) for swap in swaps]
     p, tried = read_swaps(swapped, subject.alpha, tries)
-    settings = {"seed": seed, "draws": draws, "tries": tries, "left_out": few}
+    settings = {"seed": seed, "draws": draws, "tries": tries, "left_out": few, "unasked": unasked}
     return [
         _evidence(subject, *part, contrasts, gates, settings) for part in zip(swaps, swapped, p, tried, range(len(p)))
     ]
@@ -92,19 +95,52 @@ def _exchange_pairs(subject, rows, contrast, seed):
     return Pairs(contrast, rows, legitimate_names(subject, contrast.column), _score(subject), seed=seed)
 
 
-def _with_pairs(rows):
-    """Rows that have a counterpart by every protected column that has any, and these columns alone: `Rows`."""
-    known = np.all([np.isfinite(logits).all(axis=1) for logits in rows.counterparts.values()], axis=0)
-    paired = rows.take(known)
-    return replace(paired, protected=tuple(column for column in paired.protected if column.name in rows.counterparts))
+def _paired_contrasts(rows):
+    """Contrasts of the rows that have a counterpart by their column.
+
+    Args:
+        rows: `Rows`.
+
+    Returns:
+        list of `sanity.audit.legitimate.Contrast`; list of str, groups with too few rows; and dict of protected column to str, why its
+        use is not asked about.
+    """
+    contrasts, few, unasked = [], [], {}
+    for column in rows.protected:
+        if column.name not in rows.counterparts:
+            unasked[column.name] = f"no column has counterpart_of = {column.name}"
+            continue
+        values = np.where(_edited(rows, column.name), column.values, np.nan)
+        if not np.isfinite(values).any():
+            unasked[column.name] = "no row has a counterpart that is another input"
+            continue
+        large, small = list_contrasts(replace(column, values=values))
+        if len(large) > 1:
+            unasked[column.name] = f"counterparts are of two groups, and it has {len(large)}"
+            continue
+        contrasts, few = contrasts + large, few + small
+    return contrasts, few, unasked
 
 
-def _pairs_gates(subject, rows, contrasts):
+def _edited(rows, column):
+    """Rows with a counterpart that is not the input itself: bool [rows]."""
+    return np.isfinite(rows.counterparts[column]).all(axis=1) & ~rows.unedited.get(column, np.zeros(len(rows), bool))
+
+
+def _has_pair(rows):
+    return np.any([_edited(rows, column) for column in rows.counterparts], axis=0)
+
+
+def _pairs_gates(subject, paired, compared, unasked):
     """Pairs hold legitimate columns by themselves, and have to be of two groups: tuple of `Gate`."""
-    several = [column.name for column in rows.protected if sum(one.column == column.name for one in contrasts) > 1]
-    words = f"{len(rows):,} of {len(subject.test):,} rows have a counterpart"
-    two = Gate("counterparts are of two groups", "not applicable" if several else "passed", ", ".join(several) or words)
-    return (two, units_gate(subject.test), *trained_gates(subject))
+    same = np.any(list(subject.test.unedited.values()), axis=0).sum() if subject.test.unedited else 0
+    words = f"{len(paired):,} of {len(subject.test):,} rows have a counterpart"
+    words += f", without {_counted(same)} whose counterpart is the input itself" if same else ""
+    enough = Gate("counterparts differ from inputs", "passed" if len(paired) else "failed", words)
+    several = [f"{name}: {reason}" for name, reason in unasked.items()]
+    stops = bool(several) and not compared
+    two = Gate("groups with counterparts", "not applicable" if stops else "passed", "; ".join(several) or words)
+    return (enough, two, units_gate(subject.test), *trained_gates(subject))
 
 
 def _swap_gates(subject):
@@ -181,6 +217,7 @@ def _evidence(subject, swap, swapped, p, tried, number, contrasts, gates, settin
         needed=needed,
         also=(
             ("output given the legitimate columns", f"p = {p[-1]:.2g}. What one layer does with it was not tested."),
+            *_also(subject, swapped, settings["unasked"]),
         ),
         tables={
             f"{_exchanged(swapped)}: {contrast.name}": _listed(swapped, p, findings),
@@ -188,6 +225,21 @@ def _evidence(subject, swap, swapped, p, tried, number, contrasts, gates, settin
         },
     )
     return replace(evidence, sizes={**evidence.sizes, "rows": len(swap.members)})
+
+
+def _also(subject, swapped, unasked):
+    """What was not asked about, and rows that were left out: pairs of name and text."""
+    yield from ((f"use of {name}", f"not asked about: {reason}.") for name, reason in unasked.items())
+    same = {name: int(values.sum()) for name, values in subject.test.unedited.items() if values.any()}
+    if PAIRS in swapped.names:
+        yield from (
+            (f"counterparts of {name} that are the input itself", f"{_counted(count)}, left out.")
+            for name, count in same.items()
+        )
+
+
+def _counted(rows):
+    return f"{rows:,}" if rows >= FEWEST else f"fewer than {FEWEST}"
 
 
 def _exchanged(swapped):
@@ -265,7 +317,7 @@ def _ruling(evidence):
         "share that turns",
         dict.fromkeys(OUTCOMES, "{why}"),
         number="share of decisions",
-        similarity="share of decisions that are favourable with columns of matched donors of the group less those with donors of the rest, by unit, at a level that holds for all columns together",
+        similarity="share of decisions that are favourable with columns of matched donors of the group less those with donors of the rest, or as a member less as another where there are counterparts, by unit, at a level that holds for all columns together",
         sampled=False,
         better="lower",
         counted={"rows": "rows", "units": "units on the smaller side"},

@@ -16,8 +16,8 @@ from sanity.audit.ladder import (
     ALL,
     BUDGET,
     LOWEST,
-    PAIRS,
     class_places,
+    left_out,
     loss_names,
     losses,
     model_columns,
@@ -25,7 +25,7 @@ from sanity.audit.ladder import (
     tuning_rows,
 )
 from sanity.audit.margin import FEWEST_UNITS
-from sanity.audit.ranking import class_area_shares
+from sanity.audit.ranking import class_area_shares, log_odds
 from sanity.audit.worst_group import worst_groups
 from sanity.checks import checks
 from sanity.evidence import Evidence, Gate
@@ -138,7 +138,7 @@ def ladder_evidence(subject, test, rungs, margin, settings, *, scale=1.0, gates=
         **settings,
         "delta": 100 * margin,
         "losses": compared.losses,
-        "without_pairs": PAIRS not in compared.names,
+        "left_out": left_out(test),
     }
     sizes = {"rows": len(test), "units": test.unit_count}
     gates = (*gates, compared.tried[0].gate)
@@ -219,18 +219,23 @@ def _compare(test, rungs, margin, scale, settings):
     differences = simultaneous_differences(flat, test.units, **shared, **level)
     planted = np.tile(margins, len(rungs))
     tried = try_differences(differences, flat, test.units, planted, tries=settings["tries"], **shared)
-    areas = _compare_areas(test, answers, rungs, same, settings["seed"], level)
+    areas = _compare_areas(test, rungs, same, settings["seed"], level)
     return _Comparison([rung.name for rung in rungs], names, of_rungs, of_network, margins, differences, tried, *areas)
 
 
-def _compare_areas(test, answers, rungs, same, seed, level):
+def _compare_areas(test, rungs, same, seed, level):
     """Areas under the ROC curve of the network and all rungs, and by how much the network is ahead, with bounds at once."""
     if test.is_regression or len(np.unique(test.labels)) < 2:
         return np.zeros(0), np.zeros((0, 3))
-    shares = np.array([class_area_shares(values, test.labels) for values in (answers, *(r.answers for r in rungs))])
+    scores = (log_odds(test.logits), *(rung.answers for rung in rungs))
+    shares = np.array([class_area_shares(values, test.labels) for values in scores])
     leads = (shares[0] - shares[1:]).T
     leads[:, same] = 0.0
-    return shares.mean(axis=1), simultaneous_differences(leads, test.units, seed=seed, **level).intervals
+    intervals = simultaneous_differences(leads, test.units, seed=seed, **level).intervals
+    # Where every row adds the same, as of two areas of 1, these rows say nothing of the spread.
+    silent = np.ptp(shares, axis=1) < 1e-12
+    intervals[~np.array(same) & silent[0] & silent[1:], 1:] = np.nan
+    return shares.mean(axis=1), intervals
 
 
 def _tables(compared, rungs, test, seed):
@@ -255,7 +260,7 @@ def _tables(compared, rungs, test, seed):
 
 def _bounded(effect):
     mean, low, high = effect
-    return f"{mean:+.3f} [{low:+.3f}, {high:+.3f}]"
+    return f"{mean:+.3f} [{low:+.3f}, {high:+.3f}]" if np.isfinite(low) else f"{mean:+.3f}, bounds not known"
 
 
 def _ranking_and_calibration(compared, place, test, answers):
@@ -355,15 +360,14 @@ def _others(names, samples, place):
     for name, (mean, low, high) in zip(names, samples["effects"][place]):
         yield f"network ahead in {name}", f"{mean:+.4f} [{low:+.4f}, {high:+.4f}]"
     if "areas" in samples:
-        mean, low, high = samples["areas"][place]
-        yield f"network ahead in {AREA}", f"{mean:+.4f} [{low:+.4f}, {high:+.4f}], which decides nothing"
+        yield f"network ahead in {AREA}", f"{_bounded(samples['areas'][place])}, which decides nothing"
     sizes = ", ".join(f"{values.sum()} of {len(values)} at {size:g}" for size, values in zip(SIZES, samples["planted"]))
     yield "planted leads found, by their size in margins", sizes
 
 
 def _untried(settings, count):
-    if count > 1 and settings.get("without_pairs"):
-        yield PAIRS, "not tried; pip install 'interpretability-lab[audit]' for two classes or a regression"
+    if count > 1:
+        yield from settings.get("left_out", {}).items()
 
 
 def _tuned(settings):

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from lab.refusal import Refused
 from sanity.audit import ladder
 from tests import audit_files, own_data
 
@@ -150,7 +151,8 @@ def test_a_reason_stays_on_a_network_that_agrees_and_not_on_one_that_decides_oth
 @pytest.mark.parametrize(
     "replicate, questions, words",
     [
-        ("net.keras", "reasons", "the same weights"),
+        ("net.keras", "reasons", "trained again, from another seed"),
+        ("net.keras", "reasons,failures", "the same weights"),
         ("lender.keras", "reasons", "architecture"),
         ("missing.keras", "reasons", "missing.keras"),
         ("second.keras", "failures", "Ask reasons too"),
@@ -159,7 +161,8 @@ def test_a_reason_stays_on_a_network_that_agrees_and_not_on_one_that_decides_oth
 def test_replicates_that_say_nothing_are_refused(command, lenders, replicate, questions, words):
     options = ["--questions", questions, "--replicate", lenders / replicate, "--tries", 4, "--quiet"]
     code, output, error = command(*audit_words(lenders, *options))
-    assert code != 0 and words in error + output, error
+    assert code == 2 and words in error, error
+    assert "jobs failed" not in error, "nothing is computed before, and no verdict is lost"
 
 
 def test_replicates_without_reasons_are_refused_before_anything_is_read(command, lenders):
@@ -219,6 +222,57 @@ def test_edited_photographs_show_use_and_idle_edits_show_none(command, hues):
     assert np.isnan(arrays["sex"]).any(axis=1).sum() == 30
     (row,) = run_of(command, hue_words(hues, "same", "--questions", "proxies"))[1]["proxy_use"]
     assert row["finding"] != "USED BEYOND THE MARGIN" and row["effect"]["mean"] == 0
+
+
+def test_names_of_counterparts_are_cells_that_are_not_written_and_an_edited_one_is_asked_anew(command, hues):
+    words = hue_words(hues, "edited", "--questions", "proxies")
+    folder, before = run_of(command, words)
+    for path in (*folder.rglob("*.json"), *folder.rglob("*.html")):
+        assert "edited/1.png" not in path.read_text(), path
+    pixels = np.array(Image.open(hues / "edited" / "1.png"))
+    Image.fromarray(255 - pixels).save(hues / "edited" / "1.png")
+    again, after = run_of(command, words)
+    Image.fromarray(pixels).save(hues / "edited" / "1.png")
+    logits = [np.load(place / "jobs/audit/counterparts/0-00000000/answers.npz")["logits"] for place in (folder, again)]
+    differs = (np.nan_to_num(logits[0]) != np.nan_to_num(logits[1])).any(axis=1)
+    assert again != folder and before.keys() == after.keys() and differs.sum() == 1
+
+
+def test_photographs_that_are_no_edits_are_left_out_and_other_sizes_are_read(command, hues):
+    """Paths of the photographs themselves turn nothing, and made a PASS."""
+    frame = pd.read_csv(hues / "photos.csv")
+    frame.assign(same="photos/" + frame["path"]).to_csv(hues / "idle.csv", index=False)
+    (hues / "large").mkdir()
+    for name in frame["path"]:
+        pixels = np.asarray(Image.open(hues / "edited" / name))
+        Image.fromarray(np.repeat(np.repeat(pixels, 2, axis=0), 3, axis=1)).save(hues / "large" / name)
+    frame.assign(edited="large/" + frame["path"]).to_csv(hues / "large.csv", index=False)
+    words = hue_words(hues, "same", "--questions", "proxies", "--metadata", hues / "idle.csv", *FAST)
+    _, output, error = command(*words)
+    folder = pathlib.Path(json.loads(output)["report"]).parent
+    families = json.loads((folder / "jobs/verdicts/verdicts.json").read_text())
+    (row,) = families["0-proxy_use"]["verdicts"]
+    assert row["outcome"] == "INVALID" and "whose counterpart is the input itself" in row["sentence"], error
+    words = hue_words(hues, "edited", "--questions", "proxies", "--metadata", hues / "large.csv")
+    (row,) = run_of(command, words)[1]["proxy_use"]
+    assert row["finding"] == "USED BEYOND THE MARGIN" and row["sizes"]["rows"] == 240
+
+
+def test_a_protected_column_has_one_column_of_counterparts(command, hues):
+    text = (hues / "edited.toml").read_text().replace('roles = ["id"]', 'counterpart_of = "sex"')
+    (hues / "twice.toml").write_text(text)
+    code, _, error = command(*hue_words(hues, "twice", "--questions", "proxies", "--quiet"))
+    assert code == 2 and "has one column of counterparts" in error and "edited and same" in error
+
+
+def test_python_refuses_counterparts_of_a_table(lenders):
+    from sanity.audit import audit
+
+    sheet = f'{audit_files.SHEET}[columns.note]\ncounterpart_of = "site"\n'
+    (lenders / "python.toml").write_text(sheet)
+    frame = pd.read_csv(lenders / "test.csv").assign(note="x")
+    with pytest.raises(Refused, match="columns of a table are swapped"):
+        audit(audit_files.with_activations(), frame, sheet=str(lenders / "python.toml"), questions=["proxies"])
 
 
 def test_texts_have_counterparts_in_a_column(command, tmp_path):

@@ -103,6 +103,12 @@ def test_words_of_training_texts_alone_are_known_and_texts_without_words_are_ans
 # What they take -----------------------------------------------------------------------------------------------------------
 
 
+def test_a_fourth_channel_is_no_colour_and_takes_none():
+    image = np.random.default_rng(0).integers(0, 256, (9, 7, 4))
+    with_fourth, three = picture_descriptors([image]), picture_descriptors([image[..., :3]])
+    assert all(np.allclose(with_fourth[name], three[name], atol=1e-5) for name in (COLOURS, GRADIENTS))
+
+
 def test_colours_are_counted_pixel_by_pixel():
     image = np.random.default_rng(0).integers(0, 256, (5, 7, 3))
     counts = np.zeros(TOGETHER**3 + 3 * ALONE)
@@ -195,10 +201,45 @@ def test_an_area_decides_nothing_and_is_shown_with_bounds():
     verdict = audit(replace(subject, test=replace(subject.test, logits=logits)))[ladder.LINEAR]
     assert verdict.finding == simpler_check.BEHIND
     words = verdict.also["network ahead in area under the ROC curve"]
-    assert words == "+0.0000 [+0.0000, +0.0000], which decides nothing"
+    assert words == "+0.000 [+0.000, +0.000], which decides nothing"
     constant = audit(subject)[ladder.CONSTANT].also["network ahead in area under the ROC curve"]
     low = float(constant.split("[")[1].split(",")[0])
     assert low > 0.2
+
+
+def test_the_area_of_a_network_is_that_of_its_logits():
+    """Probabilities of 1 are all the same, and would make an area of one half of one that tells all rows."""
+    subject = worlds.make_subject(worlds.linear_score, seed=4, train=300, test=500)
+    labels = subject.test.labels
+    logits = np.stack([np.zeros(500), 50.0 + labels], axis=1)
+    evidence = checks.get("simpler")(replace(subject, test=replace(subject.test, logits=logits)), seed=0, **BRIEF)
+    table = next(iter(evidence[0].settings["tables"].values()))
+    assert table[0]["area under the ROC curve"] == 1
+
+
+def test_two_areas_of_one_have_no_bounds():
+    (first, labels), (second, others) = texts(0), texts(1)
+    train, test = (rows_of({WORDS: np.array(part, object)}, mood) for part, mood in ((first, labels), (second, others)))
+    words = audit(subject_of(train, test), budget=4)[OF[WORDS]].also["network ahead in area under the ROC curve"]
+    assert words == "+0.000, bounds not known, which decides nothing"
+
+
+def test_boosting_machines_of_many_columns_are_left_out_and_the_card_says_so(monkeypatch):
+    """Of the 202 columns of texts they took minutes at 600 rows."""
+    monkeypatch.setattr(ladder, "has_pairs", lambda: True)
+    labels = np.random.default_rng(0).integers(2, size=200)
+    rows = rows_of({}, labels)
+    noise = np.random.default_rng(1).normal(size=(ladder.MOST_COLUMNS + 1, 200))
+    columns = tuple(Column(f"word {place}", values, kind="statistic") for place, values in enumerate(noise))
+    assert ladder.left_out(replace(rows, columns=columns[:-1])) == {}
+    assert ladder.PAIRS in ladder.rung_names(replace(rows, columns=columns[:-1]))
+    wide = replace(rows, columns=columns)
+    verdicts = audit(subject_of(wide.take(np.arange(100)), wide.take(np.arange(100, 200))))
+    assert ladder.PAIRS not in verdicts and ladder.ADDITIVE in verdicts
+    also = verdicts[ladder.ALL].also
+    assert "51 columns" in also[ladder.PAIRS] and "no boosting machine" in also[ladder.ADDITIVE]
+    three = replace(rows, logits=np.zeros((200, 3)))
+    assert ladder.left_out(three) == {ladder.PAIRS: "not tried; it is for two classes or a regression"}
 
 
 def test_three_classes_and_one_class_and_regressions_have_the_areas_that_there_are():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sanity.audit.legitimate import list_contrasts
-from sanity.audit.pairs import PAIRS, Pairs, balanced_change
+from sanity.audit.pairs import PAIRS, Pairs, balanced_change, balanced_share
 from sanity.audit.rows import AuditSubject, Column, Rows
 from sanity.audit.sheet import ColumnSheet, Decision, Sheet
 from sanity.audit.swaps import read_swaps
@@ -129,6 +129,33 @@ def test_noise_of_edits_alarms_at_the_level_and_use_is_found():
     assert np.mean(found) >= 0.9
 
 
+def test_bounds_hold_where_few_decisions_turn_and_one_group_is_small():
+    """The upper bound was below the truth in .21 of samples of 30 members, since none of them turned or one did."""
+    rng, missed, below = np.random.default_rng(0), 0, 0
+    members = (np.arange(300) < 30).astype(float)
+    for _ in range(600):
+        turned = np.where(members == 1, 1.0, -1.0) * (rng.random(300) < np.where(members == 1, 0.05, 0.0))
+        share, low, high = balanced_share(members, turned, np.arange(300), 0.95)
+        missed, below = missed + (not low <= 0.025 <= high), below + (high < 0.02)
+        assert low <= share <= high
+    assert wilson_interval(missed, 600).low <= 0.05 and wilson_interval(below, 600).low <= 0.025
+    none = balanced_share(members, np.zeros(300), np.arange(300), 0.95)
+    assert none[0] == 0 and none[2] > 0.02, "none of 30 that turns is no share within the margin"
+    assert balanced_share(np.arange(300) % 2.0, np.zeros(300), np.arange(300), 0.95)[2] < 0.02
+
+
+def test_bounds_of_many_turned_decisions_are_those_of_leaving_units_out():
+    rng = np.random.default_rng(1)
+    members, units = (np.arange(2400) % 3 == 0).astype(float), np.repeat(np.arange(600), 4)
+    turned = rng.integers(-1, 2, size=600)[units] * (rng.random(2400) < 0.8)
+    share, low, high = balanced_share(members, turned, units, 0.95)
+    left = [balanced_change(members[None, units != unit], turned[units != unit])[0] for unit in range(600)]
+    error = np.sqrt(599 / 600 * ((left - np.mean(left)) ** 2).sum())
+    assert high - low == pytest.approx(2 * 1.96 * error, rel=0.03) and (high + low) / 2 == pytest.approx(
+        share, abs=0.003
+    )
+
+
 # Gates and edges ----------------------------------------------------------------------------------------------------------
 
 
@@ -142,11 +169,56 @@ def test_rows_without_a_counterpart_are_left_out_and_no_legitimate_column_is_nee
     assert (subject.test.take([4, 2]).counterparts["sex"] == subject.test.counterparts["sex"][[4, 2]]).all()
 
 
-def test_three_groups_have_no_single_other_one():
-    subject = subject_of(0)
-    column = Column("sex", np.arange(1200) % 3.0, ("f", "m", "x"))
+def with_race(subject, values, levels=("a", "b"), **counterparts):
+    """The subject with a second protected column."""
+    race = Column("race", values.astype(float), levels)
+    columns = {**SHEET.columns, "race": ColumnSheet(roles=("protected",))}
+    test = replace(subject.test, protected=(*subject.test.protected, race), counterparts=counterparts)
+    return replace(subject, test=test, sheet=SHEET.model_copy(update={"columns": columns}))
+
+
+def test_a_column_of_three_groups_has_no_single_other_one_and_takes_no_verdict_of_another():
+    subject = subject_of(0, use=0.5)
+    column, logits = Column("sex", np.arange(1200) % 3.0, ("f", "m", "x")), subject.test.counterparts["sex"]
     row = verdict_of(replace(subject, test=replace(subject.test, protected=(column,))))
     assert row.finding == "NOT APPLICABLE" and "two groups" in row.sentence
+    row = verdict_of(with_race(subject, np.arange(1200) % 3, ("a", "b", "c"), sex=logits, race=logits))
+    assert (row.method, row.finding) == ("sex = m", USED) and "it has 3" in row.also["use of race"]
+
+
+def test_a_protected_column_without_counterparts_is_named():
+    subject = subject_of(0, use=0.5)
+    row = verdict_of(with_race(subject, np.arange(1200) // 2 % 2, sex=subject.test.counterparts["sex"]))
+    assert row.finding == USED and "not asked about" in row.also["use of race"]
+
+
+def test_each_column_has_the_rows_that_have_its_counterpart():
+    subject = subject_of(0, use=0.8)
+    first, second = (subject.test.counterparts["sex"].copy() for _ in range(2))
+    first[:600], second[600:] = np.nan, np.nan
+    both = with_race(subject, subject.test.protected[0].values, sex=first, race=second)
+    rows = judge(proxy_use(both, seed=0, draws=99, tries=4))
+    assert [(row.method, row.finding, row.sizes["rows"]) for row in rows] == [
+        ("sex = m", USED, 600),
+        ("race = b", USED, 600),
+    ]
+
+
+def test_counterparts_that_are_the_inputs_themselves_are_left_out():
+    """They turn nothing, whatever the network reads."""
+    subject = subject_of(0, use=0.5)
+    idle = replace(subject.test, counterparts={"sex": subject.test.logits}, unedited={"sex": np.ones(1200, bool)})
+    row = verdict_of(replace(subject, test=idle))
+    assert row.outcome == "INVALID" and "the input itself" in row.sentence
+    same = np.arange(1200) % 2 == 0
+    logits = np.where(same[:, None], subject.test.logits, subject.test.counterparts["sex"])
+    both = with_race(subject, np.arange(1200) // 2 % 2, sex=subject.test.counterparts["sex"], race=subject.test.logits)
+    row = verdict_of(replace(both, test=replace(both.test, unedited={"race": np.ones(1200, bool)})))
+    assert row.finding == USED and "no row has a counterpart that is another input" in row.also["use of race"]
+    half = replace(subject.test, counterparts={"sex": logits}, unedited={"sex": same})
+    row = verdict_of(replace(subject, test=half))
+    assert row.finding == USED and row.sizes["rows"] == 600
+    assert row.also["counterparts of sex that are the input itself"] == "600, left out."
 
 
 def test_edges_end_in_a_verdict():

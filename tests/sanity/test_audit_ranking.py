@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 from sklearn.metrics import roc_auc_score
 
 from sanity.audit.decoding import areas_of
-from sanity.audit.ranking import area_shares, class_area_shares, mean_by_unit
+from sanity.audit.ranking import area_shares, class_area_shares, log_odds, mean_by_unit
 from sanity.statistics import wilson_interval
 
 
@@ -78,3 +79,15 @@ def test_the_interval_holds_the_difference_of_two_equal_scores():
         held += for_units.low <= 0 <= for_units.high
         naive += for_rows.low <= 0 <= for_rows.high
     assert wilson_interval(200 - held, 200).low <= 0.05 < wilson_interval(200 - naive, 200).low
+
+
+def test_log_odds_rank_where_probabilities_are_rounded_to_one():
+    """A network that was trained for long answers with logits of 60, of which softmax makes 1."""
+    labels = np.arange(100) % 2
+    second = 60.0 + labels + np.linspace(0, 0.5, 100)
+    for logits in (np.stack([np.zeros(100), second], axis=1), np.stack([np.zeros(100), second, np.zeros(100)], axis=1)):
+        assert class_area_shares(softmax(logits, axis=1), labels).mean() < 0.8
+        area = area_shares(log_odds(logits)[:, 1], labels).mean()
+        assert area == pytest.approx(roc_auc_score(labels, second)) == 1
+    logits = np.random.default_rng(0).normal(size=(40, 3))
+    np.testing.assert_allclose(log_odds(logits), np.log(softmax(logits, axis=1) / (1 - softmax(logits, axis=1))))

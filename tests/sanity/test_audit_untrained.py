@@ -1,5 +1,6 @@
 """Untrained networks beside a layer: planted layers that were taught a column or not, and slow computations of what is shown."""
 
+import tomllib
 from dataclasses import replace
 
 import keras
@@ -11,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 from lab.models import load
 from sanity.audit import audit
-from sanity.audit.answers import can_be_untrained, untrained_activations, untrained_state
+from sanity.audit.answers import can_be_untrained, stack_untrained, untrained_activations, untrained_state
 from sanity.audit.decoding import Problem, components, input_numbers
 from sanity.audit.legitimate import design, list_contrasts
 from sanity.audit.questions import count_untrained
@@ -19,6 +20,7 @@ from sanity.audit.rows import Column
 from sanity.audit.sheet import Sheet
 from sanity.checks.decodable import decodable
 from sanity.verdict import judge
+from tests import audit_files
 from tests.audit_worlds.proxies import LEGITIMATE, SHEET, world
 
 NOISES = 20
@@ -99,6 +101,21 @@ def test_what_is_computed_of_pictures_and_texts_takes_the_place_of_inputs():
 def test_without_untrained_networks_nothing_is_claimed_of_them():
     words, table = beside(world(0, "encoded", 400))
     assert words.startswith("none was asked") and not any("untrained" in row["told from"] for row in table)
+
+
+def test_untrained_networks_that_overflow_are_left_out():
+    """Of inputs in thousands an exponential of drawn weights is infinite, and took all questions with it."""
+    keras.utils.set_random_seed(1)
+    layers = [keras.layers.Rescaling(1e3), keras.layers.Dense(70, "exponential"), keras.layers.Dense(1, "sigmoid")]
+    model, frame = keras.Sequential([keras.Input((3,)), *layers]), audit_files.many(400)
+    model.layers[1].set_weights([1e-6 * value for value in model.layers[1].get_weights()])
+    options = {"sheet": tomllib.loads(audit_files.SHEET), "questions": ["proxies"], "draws": 99, "tries": 4}
+    words = [
+        row.also["beside untrained networks"] for row in audit(model, frame, **options) if row.check == "decodable"
+    ]
+    assert words and all("none gave finite numbers" in text for text in words)
+    finite, infinite = np.ones((5, 2), "float32"), np.full((5, 2), np.inf, "float32")
+    assert stack_untrained([finite, infinite, finite]).shape == (5, 2, 2)
 
 
 # The command's network ----------------------------------------------------------------------------------------------------
