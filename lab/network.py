@@ -931,7 +931,8 @@ class Network:
         for name, value in state.items():
             # The operation itself: TensorFlow's assign costs several times the copy, and Keras's ten times.
             variable = self.variables[name]._value
-            value = value if tf.is_tensor(value) else np.asarray(value, variable.dtype.as_numpy_dtype)
+            # A copy, because the operation may keep the array's own memory, which its owner may write to later.
+            value = value if tf.is_tensor(value) else np.array(value, variable.dtype.as_numpy_dtype)
             tf.raw_ops.AssignVariableOp(resource=variable.handle, value=value)
 
     def _check_state(self, state):

@@ -394,7 +394,8 @@ def _leave_empty(initialize, variable, initializer):
 
 def _draw_values(initializer, variable, seeds):
     """`_draw_value` of each seed; a constant is computed once for all of them."""
-    if isinstance(initializer, _CONSTANTS):
+    # Not those of a subclass, which may draw.
+    if type(initializer) in _CONSTANTS:
         return [_draw_value(initializer, variable, None)] * len(seeds)
     return [_draw_value(initializer, variable, seed) for seed in seeds]
 

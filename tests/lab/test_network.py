@@ -275,6 +275,17 @@ def test_weights_are_swapped_in_place_and_put_back(small):
     assert np.array_equal(lab.gradient(small, inputs, lab.logit(0)), trained)
 
 
+def test_weights_that_were_taken_do_not_follow_the_arrays_that_held_them():
+    network, inputs = networks.network(networks.flat()), networks.images(2)
+    before, state = routines.logits(network, inputs), network.state()
+    network.adopt(state)
+    with network.weights(state):
+        for value in state.values():
+            value[...] = 7
+        assert np.array_equal(routines.logits(network, inputs), before)
+    assert np.array_equal(routines.logits(network, inputs), before)
+
+
 @pytest.mark.parametrize("value", [np.nan, 1.0])
 def test_weights_are_put_back_after_an_exception(small, value):
     before = small.fingerprint()
