@@ -500,6 +500,7 @@ def test_draws_of_several_seeds_are_those_of_single_ones(layer):
     seed = derive_seed(5, layer.name, 0)
     assert np.array_equal(together[0].state[kernel], keras.initializers.GlorotUniform(seed)((4, 3)))
     assert not np.array_equal(together[0].state[kernel], together[1].state[kernel])
+    assert not any(np.shares_memory(together[0].state[name], value) for name, value in together[1].state.items())
     # Keras is left as it was: the method is inherited.
     assert "_initialize_with_initializer" not in vars(keras.Variable)
 
