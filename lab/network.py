@@ -65,9 +65,7 @@ class Trace:
     @property
     def numeric(self):
         """The names of the outputs that have numbers for each sample, and no text or one number for all: list of str."""
-        return [
-            name for name, output in self.outputs.items() if output.dtype != tf.string and output.shape.rank != 0
-        ]
+        return [name for name, output in self.outputs.items() if output.dtype != tf.string and output.shape.rank != 0]
 
     def logits(self, name=None):
         """The pre-softmax or pre-sigmoid tensor of an output, [batch, classes]; the output itself where its head is linear."""
