@@ -62,6 +62,11 @@ class Trace:
         self.folded = folded
         self.turned = turned
 
+    @property
+    def numeric(self):
+        """The names of the outputs that have numbers for each sample, and no text or one number for all: list of str."""
+        return [name for name, output in self.outputs.items() if output.dtype != tf.string and output.shape.rank != 0]
+
     def logits(self, name=None):
         """The pre-softmax or pre-sigmoid tensor of an output, [batch, classes]; the output itself where its head is linear."""
         output = next(iter(self.outputs.values())) if name is None else self.outputs[name]
@@ -638,7 +643,7 @@ class Network:
         )
 
     def surveyed_logits(self, spec):
-        """The logits of all outputs as they were traced when the network was surveyed, so that they are not traced again.
+        """The logits of `Trace.numeric` outputs as they were traced when the network was surveyed.
 
         Args:
             spec: TensorSpecs in the structure of the inputs.
@@ -931,7 +936,8 @@ class Network:
         for name, value in state.items():
             # The operation itself: TensorFlow's assign costs several times the copy, and Keras's ten times.
             variable = self.variables[name]._value
-            value = value if tf.is_tensor(value) else np.asarray(value, variable.dtype.as_numpy_dtype)
+            # A copy, because the operation may keep the array's own memory, which its owner may write to later.
+            value = value if tf.is_tensor(value) else np.array(value, variable.dtype.as_numpy_dtype)
             tf.raw_ops.AssignVariableOp(resource=variable.handle, value=value)
 
     def _check_state(self, state):
@@ -987,7 +993,7 @@ class Network:
             _refuse_writes(reader.graph)
             survey.update(self._graph_facts(reader, outputs, folder), tensors=(outputs, reader.outputs))
             trace = Trace(outputs, {}, 0, self.channels_first)
-            return {name: tf.cast(trace.logits(name), tf.float32) for name in outputs}
+            return {name: tf.cast(trace.logits(name), tf.float32) for name in trace.numeric}
 
         before = self.wiring
         with tf.init_scope():

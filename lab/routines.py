@@ -43,7 +43,7 @@ def scores(network, inputs, objective, *, computed=None):
 
 
 def outputs(network, inputs, *, logits=True):
-    """The network's outputs by name.
+    """The network's outputs by name, but for those that are text or one number for all samples.
 
     Args:
         network: a `Network`.
@@ -57,7 +57,7 @@ def outputs(network, inputs, *, logits=True):
     def body(batched, _):
         trace = network.trace(batched[0])
         return {
-            name: tf.cast(trace.logits(name) if logits else trace.outputs[name], tf.float32) for name in trace.outputs
+            name: tf.cast(trace.logits(name) if logits else trace.outputs[name], tf.float32) for name in trace.numeric
         }
 
     def surveyed(batched):

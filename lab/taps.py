@@ -126,7 +126,7 @@ def wrapped_function(module, name, function):
         context manager.
     """
     with _tracing:
-        before, thread = getattr(module, name), threading.get_ident()
+        before, thread, is_inherited = getattr(module, name), threading.get_ident(), name not in vars(module)
 
         def wrapped(*args, **kwargs):
             is_other = threading.get_ident() != thread
@@ -136,7 +136,7 @@ def wrapped_function(module, name, function):
         try:
             yield
         finally:
-            setattr(module, name, before)
+            delattr(module, name) if is_inherited else setattr(module, name, before)
 
 
 @contextlib.contextmanager

@@ -394,8 +394,10 @@ def _leave_empty(initialize, variable, initializer):
 
 def _draw_values(initializer, variable, seeds):
     """`_draw_value` of each seed; a constant is computed once for all of them."""
-    if isinstance(initializer, _CONSTANTS):
-        return [_draw_value(initializer, variable, None)] * len(seeds)
+    # Not those of a subclass, which may draw.
+    if type(initializer) in _CONSTANTS:
+        value, way = _draw_value(initializer, variable, None)
+        return [(value.copy(), way) for _ in seeds]
     return [_draw_value(initializer, variable, seed) for seed in seeds]
 
 

@@ -539,8 +539,9 @@ def _scaled_spectrum(parts, extent):
 
 @tf.custom_gradient
 def _as_complex(parts):
-    """Real and imaginary parts as complex numbers: the same bytes, which are not copied either way."""
-    return tf.bitcast(parts, tf.complex64), lambda slope: tf.bitcast(slope, tf.float32)
+    """Real and imaginary parts as complex numbers; TensorFlow's own gradient pads each part to all of them and adds both."""
+    # A bitcast would spare the copy as well, but XLA has none between real and complex numbers.
+    return tf.complex(parts[..., 0], parts[..., 1]), _to_parts
 
 
 def _to_parts(spectrum):

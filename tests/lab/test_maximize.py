@@ -162,6 +162,17 @@ def test_every_option_changes_the_picture(small):
     assert larger.images.shape == (2, 20, 28, 3) and larger.inputs.shape == (2, 16, 16, 3)
 
 
+def test_xla_draws_the_same_pictures(small):
+    compiled = networks.network(networks.flat(), jit=True)
+    # From a photograph, because XLA draws other numbers to start from.
+    kind = Fourier(deviation=0.0)
+    options = {"steps": 4, "seed": 0, "parameterization": kind, "start": smooth(16), "transparency": True, **PLAIN}
+    plain, fast = (lab.maximize(network, lab.logit([0, 1]), **options) for network in (small, compiled))
+    assert distance(fast.images, plain.images) < 1e-4 and distance(fast.curves, plain.curves) < 1e-3
+    assert distance(fast.transparency, plain.transparency) < 1e-2
+    assert distance(plain.images[0], plain.images[1]) > 1e-3
+
+
 def test_no_retrace_between_units_seeds_steps_and_counts(small):
     lab.maximize(small, lab.channel("last", [0, 1]), steps=3, seed=0)
     before = small.traces

@@ -275,6 +275,44 @@ def test_weights_are_swapped_in_place_and_put_back(small):
     assert np.array_equal(lab.gradient(small, inputs, lab.logit(0)), trained)
 
 
+class Named(keras.Model):
+    """Scores of classes, and beside them what is no row of numbers: the name of the best class, or one number for all."""
+
+    def __init__(self, is_text):
+        super().__init__()
+        self.dense, self.is_text = keras.layers.Dense(3), is_text
+
+    def call(self, inputs):
+        scores = self.dense(tf.reduce_mean(inputs, axis=(1, 2)))
+        best = tf.gather(tf.constant(["cat", "dog", "fox"]), tf.argmax(scores, axis=1))
+        return {"beside": best if self.is_text else tf.reduce_mean(scores), "scores": scores}
+
+
+@pytest.mark.parametrize("is_text", [True, False])
+def test_outputs_that_are_no_rows_of_numbers_are_left_out(is_text):
+    model, images = Named(is_text), networks.images(3)
+    model(images)
+    network = networks.network(model, spec=tf.TensorSpec([None, SIDE, SIDE, 3]))
+    goal = lab.logit(1, output="scores")
+    for logits in (True, False):
+        values = routines.outputs(network, images, logits=logits)
+        assert list(values) == ["scores"] and np.allclose(values["scores"], model(images)["scores"], atol=1e-6)
+    pictures = lab.maximize(network, goal, steps=2, seed=0, transforms="none")
+    assert np.allclose(pictures.scores, routines.scores(network, pictures.inputs, goal), atol=1e-6)
+    assert lab.explain(network, images, goal, method="gradient").maps.any()
+
+
+def test_weights_that_were_taken_do_not_follow_the_arrays_that_held_them():
+    network, inputs = networks.network(networks.flat()), networks.images(2)
+    before, state = routines.logits(network, inputs), network.state()
+    network.adopt(state)
+    with network.weights(state):
+        for value in state.values():
+            value[...] = 7
+        assert np.array_equal(routines.logits(network, inputs), before)
+    assert np.array_equal(routines.logits(network, inputs), before)
+
+
 @pytest.mark.parametrize("value", [np.nan, 1.0])
 def test_weights_are_put_back_after_an_exception(small, value):
     before = small.fingerprint()

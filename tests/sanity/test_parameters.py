@@ -500,3 +500,27 @@ def test_draws_of_several_seeds_are_those_of_single_ones(layer):
     seed = derive_seed(5, layer.name, 0)
     assert np.array_equal(together[0].state[kernel], keras.initializers.GlorotUniform(seed)((4, 3)))
     assert not np.array_equal(together[0].state[kernel], together[1].state[kernel])
+    assert not any(np.shares_memory(together[0].state[name], value) for name, value in together[1].state.items())
+    # Keras is left as it was: the method is inherited.
+    assert "_initialize_with_initializer" not in vars(keras.Variable)
+
+
+class RandomConstant(keras.initializers.Constant):
+    """Draws, though it is a constant by its class."""
+
+    def __init__(self, value=1.0, seed=None):
+        super().__init__(value)
+        self.seed = seed
+
+    def __call__(self, shape, dtype=None):
+        return self.value * keras.random.uniform(shape, dtype=dtype, seed=self.seed)
+
+    def get_config(self):
+        return {"value": self.value, "seed": self.seed}
+
+
+def test_an_initializer_that_inherits_from_a_constant_is_drawn_for_each_seed():
+    kernel = keras.layers.Dense(3, kernel_initializer=RandomConstant(), use_bias=False, name="dense")
+    net = networks.network(networks.filled(keras.Sequential([keras.Input((4,)), kernel])))
+    first, second, again = (values.state["dense/kernel"] for values in draw(net, ["dense"], [5, 6, 5]))
+    assert np.array_equal(first, again) and not np.array_equal(first, second)
