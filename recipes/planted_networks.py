@@ -136,5 +136,5 @@ def _sentence(gates, world, count):
     names = f"{world.name} and {world.rival.name}"
     failed = [gate for gate in gates if gate.status != "passed"]
     if failed:
-        return f"INVALID: {failed[0].name}: {failed[0].words}."
+        return f"INVALID: {failed[0].name}: {failed[0].words}. A larger --size or --contrast, where a cue has one, more --pictures or more --passes help."
     return f"{count} networks use {world.name} and {count} use {world.rival.name}, as swaps show. Ask which methods find {names}: lab check --planted."

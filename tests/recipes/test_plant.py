@@ -77,7 +77,7 @@ def planted(project):
 
 
 def test_what_no_network_learned_is_said_with_the_numbers_and_no_verdict_is_given(command, here, planted):
-    assert "INVALID: " in planted and "right on 0." in planted
+    assert "INVALID: " in planted and "right on 0." in planted and "more --passes help" in planted
     report = pathlib.Path(planted.strip().splitlines()[-1])
     page = report.read_text()
     assert page.count("<td>A") == 4 and page.count("<td>B") == 4 and "Planted cues: ruler and text" in page
