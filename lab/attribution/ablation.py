@@ -61,12 +61,21 @@ def _falls(game, rows, count=None):
 
 def _occlusion_cost(network, options):
     """A forward pass for each window, of the largest input."""
-    extents = (
-        [(UNKNOWN, UNKNOWN)] if network is None else [extent_of(leaf.shape) for leaf in tf.nest.flatten(network.spec)]
-    )
-    extent = max(([side or 1 for side in extent] for extent in extents), key=math.prod)
-    windows = math.prod(len(_starts(*numbers)) for numbers in zip(extent, *_window(extent, options)))
+    leaves = [] if network is None else tf.nest.flatten(network.spec)
+    counts = [
+        _count_windows([side or 1 for side in extent_of(leaf.shape)], options, _is_table(leaf)) for leaf in leaves
+    ]
+    windows = max(counts) if counts else _count_windows((UNKNOWN, UNKNOWN), options, False)
     return windows * (1 if options["baselines"] is None else len(options["baselines"])) / 3
+
+
+def _count_windows(extent, options, is_table):
+    return math.prod(len(_starts(*numbers)) for numbers in zip(extent, *_window(extent, options, is_table)))
+
+
+def _is_table(leaf):
+    """Whether positions are columns, which have no neighbours: bool."""
+    return len(leaf.shape) == 2 and tf.as_dtype(leaf.dtype).is_floating
 
 
 @explainers.register(resolution="parts", needs="scores", cost=_occlusion_cost)
@@ -75,7 +84,8 @@ def occlusion(network, inputs, objective, *, patch=None, stride=None, baseline=0
     """Occlusion, the mean fall of the score over the windows that cover a position (Zeiler, Fergus 2014, https://arxiv.org/abs/1311.2901).
 
     Args:
-        patch: sides of the window in positions, a number or one for each axis; None: a seventh of each axis.
+        patch: sides of the window in positions, a number or one for each axis; None: a seventh of each axis, and one
+            column of a table.
         stride: how far the window moves, as `patch`; None: half the window.
         baseline: as of `exact_shapley`.
         baselines: as of `exact_shapley`.
@@ -91,7 +101,7 @@ def occlusion(network, inputs, objective, *, patch=None, stride=None, baseline=0
     sources = sources_of(network, arrays, references)
     leaf, mask = _only_leaf(arrays, sources, masked_positions(network, arrays))
     extent = extent_of(leaf.shape)
-    starts, spans, cells, counts = _cut(extent, *_window(extent, {"patch": patch, "stride": stride}))
+    starts, spans, cells, counts = _cut(extent, *_window(extent, {"patch": patch, "stride": stride}, _is_table(leaf)))
     members = np.where(mask, -1, np.broadcast_to(cells, (len(leaf), *extent))).astype("int32")
     nobody = np.full(len(leaf), -1, "int32")
     places = [nobody if source is None else members for source in sources]
@@ -114,9 +124,10 @@ def _only_leaf(arrays, sources, masked):
     return leaf, mask
 
 
-def _window(extent, options):
+def _window(extent, options, is_table):
     """Side and step of the window along each axis: two lists of int."""
-    sides = _sides("patch", options["patch"], [max(1, round(size / WINDOWS)) for size in extent], extent)
+    usual = [1 if is_table else max(1, round(size / WINDOWS)) for size in extent]
+    sides = _sides("patch", options["patch"], usual, extent)
     return sides, _sides("stride", options["stride"], [max(1, side // 2) for side in sides], extent)
 
 

@@ -192,6 +192,21 @@ def test_what_the_network_does_not_see_has_no_value(corner, method):
         assert maps[:, unseen].max() < (1e-2 if method == "kernel_shap" else 1e-3) * maps[:, ~unseen].max()
 
 
+def test_a_column_of_a_table_is_taken_away_alone_since_it_has_no_neighbours():
+    """Two columns side by side, of which one alone counts: windows over both could not tell them apart."""
+    inputs = keras.Input((30,))
+    outputs = keras.layers.Dense(2, use_bias=False, name="logits")(inputs)
+    model = keras.Model(inputs, outputs)
+    kernel = np.zeros((30, 2), "float32")
+    kernel[4, 1] = 2.0
+    model.layers[-1].set_weights([kernel])
+    rows = np.random.default_rng(0).normal(size=(5, 30)).astype("float32")
+    maps = ask("occlusion", lab.Network(model), rows, lab.logit(1))
+    expected = np.zeros_like(rows)
+    expected[:, 4] = 2 * rows[:, 4]
+    np.testing.assert_allclose(maps, expected, atol=1e-6)
+
+
 @pytest.mark.parametrize("method", ["kernel_shap", "permutation_shap", "feature_ablation", "occlusion", "lime"])
 def test_tokens_are_replaced_by_other_ids(method):
     keras.utils.set_random_seed(0)

@@ -224,6 +224,7 @@ def test_a_window_over_a_scalar_is_refused_in_words():
     [
         ((16,), "exact_shapley", {}, 2**16),
         ((5, 3), "occlusion", {}, 6),
+        ((30,), "occlusion", {}, 31),
         ((64, 64, 1), "occlusion", {"patch": 4, "stride": 1}, 61 * 61),
         ((64, 64, 1), "feature_ablation", {"players": "positions"}, 4097),
         ((64, 64, 1), "kernel_shap", {"baselines": [0.0, 1.0, 2.0, 3.0]}, 4 * 514),
