@@ -73,7 +73,7 @@ def test_networks_are_trained_from_a_layer_on(lab_check, tmp_path):
     """The caller's network keeps its weights, whether it is a model or a `Network`."""
     rng = np.random.default_rng(0)
     inputs = rng.normal(size=(240, 30)).astype("float32")
-    inputs[:, 0] *= 5
+    inputs[:, 0] *= 20
     labels = (inputs[:, 0] > 0).astype(int)
     model = train(inputs, labels, seed=9)
     before = [weights.copy() for weights in model.get_weights()]
