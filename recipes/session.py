@@ -599,6 +599,7 @@ class Session:
         Returns:
             dict of arrays, empty where nothing can be asked.
         """
+        # All checks that share an answer have the subject of `truth`: they compare no networks of one kind.
         measure = functools.partial(share, answer, self.checked_subject(question, "truth"), seed)
         return self._share(question, lambda _: None, answer, measure)
 

@@ -32,7 +32,7 @@ class _Asked(Exception):
 
 
 def asks(check, subject, seed):
-    """Whether a check asks for its answer, or does not apply to the subject. Nothing is measured for it.
+    """Whether a check asks for its answer, as one that does not apply to the subject does not. Nothing is measured for it.
 
     Args:
         check: str, a registered check with the tag `answer`.

@@ -297,8 +297,8 @@ def _window_gaps(eyes, rows, steps, sides):
         float64 [draws, windows, columns].
     """
     gaps = np.empty((sides[0].shape[1], len(sides) - 1, len(eyes.steps)))
-    shares = [eyes.paired.counts(side, rows) / np.maximum(side.sum(axis=0), 1)[:, None] for side in sides]
-    gaps[:, :, eyes.paired.places] = np.abs(np.stack(shares[1:], axis=1) - shares[0][:, None])
+    shares = [eyes.binary.counts(side, rows) / np.maximum(side.sum(axis=0), 1)[:, None] for side in sides]
+    gaps[:, :, eyes.binary.places] = np.abs(np.stack(shares[1:], axis=1) - shares[0][:, None])
     for place, step in steps.items():
         reference, *windows = (step.shares(side) for side in sides)
         gaps[:, :, place] = np.stack([np.abs(share - reference).max(axis=0) for share in windows], axis=1)

@@ -174,7 +174,7 @@ def _segments(order, edges, rows):
     return add_up
 
 
-class Pairs:
+class BinaryColumns:
     """The Kolmogorov-Smirnov distances of all columns of two values, such as levels, by one product of matrices.
 
     Args:
@@ -183,8 +183,8 @@ class Pairs:
 
     def __init__(self, values):
         low, high = values.min(axis=0), values.max(axis=0)
-        is_paired = [np.isin(column, ends).all() for column, ends in zip(values.T, np.stack([low, high], axis=1))]
-        self.places = np.flatnonzero(is_paired)
+        is_binary = [np.isin(column, ends).all() for column, ends in zip(values.T, np.stack([low, high], axis=1))]
+        self.places = np.flatnonzero(is_binary)
         self.is_low = (values[:, self.places] == low[self.places]).astype("float32")
 
     def counts(self, sides, rows=slice(None)):
@@ -428,8 +428,8 @@ class Eyes:
     def __init__(self, encoded, *, seed, by_side=True):
         self.encoded, self.seed, self.by_side = encoded, seed, by_side
         self.steps = [Steps(values) for values in encoded.values.T]
-        self.paired = Pairs(encoded.values)
-        self.others = np.setdiff1d(np.arange(len(self.steps)), self.paired.places)
+        self.binary = BinaryColumns(encoded.values)
+        self.others = np.setdiff1d(np.arange(len(self.steps)), self.binary.places)
         units, sides = encoded.units, encoded.is_current & by_side
         self.classifier_rows = subset_rows(units, sides, CLASSIFIER_ROWS, seed=derive_seed(seed, "classifier rows"))
         self.energy_rows = self.classifier_rows.copy()
@@ -472,7 +472,7 @@ class Eyes:
 
     def _measure_each(self, turned):
         columns = np.empty((turned.shape[1], len(self.steps)))
-        columns[:, self.paired.places] = self.paired.distances(turned)
+        columns[:, self.binary.places] = self.binary.distances(turned)
         for place in self.others:
             columns[:, place] = self.steps[place].distances(turned)
         return columns, mean_differences(self.products, turned[self.classifier_rows])

@@ -246,7 +246,7 @@ class Swap:
         planted = self._planted(tries, delta)
         return Swapped(
             [*self.candidates, OUTPUT],
-            np.array([self._share(scores, level) for scores in self.scores]),
+            self._shares(level),
             effects[0, :-1],
             distances(effects),
             distances(self._effects(np.array(rolled))),
@@ -260,6 +260,10 @@ class Swap:
         ]
         output = (members - self.odds.chance) @ self.residual / len(self.residual)
         return np.column_stack([np.concatenate(parts), output])
+
+    def _shares(self, level):
+        """Share of decisions that turn with each candidate, and its bounds by unit: float64 [candidates, 3]."""
+        return np.array([self._share(scores, level) for scores in self.scores])
 
     def _share(self, scores, level):
         """Share of decisions that turn with one candidate, and its bounds by unit: float64 [3]."""

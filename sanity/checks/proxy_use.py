@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from sanity.audit.copies import TRIES, would_find
+from sanity.audit.counterparts import COUNTERPARTS, Counterparts
 from sanity.audit.decisions import DecisionRule, decision_rule
 from sanity.audit.gates import answers_gate, trained_gates, units_gate
 from sanity.audit.legitimate import list_contrasts, odds_gate, odds_on_half
@@ -25,7 +26,6 @@ from sanity.audit.margin import (
     margin_evidence,
     without_sign,
 )
-from sanity.audit.pairs import PAIRS, Pairs
 from sanity.audit.permutation import halves
 from sanity.audit.small_counts import FEWEST
 from sanity.audit.swaps import TOGETHER, Swap, read_swaps
@@ -92,7 +92,7 @@ def _swap_columns(subject, rows, contrast, seed):
 
 
 def _exchange_pairs(subject, rows, contrast, seed):
-    return Pairs(contrast, rows, legitimate_names(subject, contrast.column), _score(subject), seed=seed)
+    return Counterparts(contrast, rows, legitimate_names(subject, contrast.column), _score(subject), seed=seed)
 
 
 def _paired_contrasts(rows):
@@ -132,7 +132,7 @@ def _has_pair(rows):
 
 
 def _pairs_gates(subject, paired, compared, unasked):
-    """Pairs hold legitimate columns by themselves, and have to be of two groups: tuple of `Gate`."""
+    """Counterparts hold legitimate columns by themselves, and have to be of two groups: tuple of `Gate`."""
     same = np.any(list(subject.test.unedited.values()), axis=0).sum() if subject.test.unedited else 0
     words = f"{len(paired):,} of {len(subject.test):,} rows have a counterpart"
     words += f", without {_counted(same)} whose counterpart is the input itself" if same else ""
@@ -231,7 +231,7 @@ def _also(subject, swapped, unasked):
     """What was not asked about, and rows that were left out: pairs of name and text."""
     yield from ((f"use of {name}", f"not asked about: {reason}.") for name, reason in unasked.items())
     same = {name: int(values.sum()) for name, values in subject.test.unedited.items() if values.any()}
-    if PAIRS in swapped.names:
+    if COUNTERPARTS in swapped.names:
         yield from (
             (f"counterparts of {name} that are the input itself", f"{_counted(count)}, left out.")
             for name, count in same.items()
@@ -243,7 +243,7 @@ def _counted(rows):
 
 
 def _exchanged(swapped):
-    return "Counterparts of the other group" if PAIRS in swapped.names else "Columns swapped between groups"
+    return "Counterparts of the other group" if COUNTERPARTS in swapped.names else "Columns swapped between groups"
 
 
 def _odds_gate(swap):
@@ -259,7 +259,7 @@ def _clauses(swapped, place, tried, contrast, subject):
     planted = tried.words(f"Use that turns {DELTA:.0%} of decisions")
     swap = f"{start}Swapping {what} between groups of {contrast.name} turns"
     swaps = "swaps between groups"
-    if candidate == PAIRS:
+    if candidate == COUNTERPARTS:
         swap = f"{start}Giving inputs their counterparts of the other group than {contrast.name} turns"
         swaps = "counterparts of the other group"
     return {

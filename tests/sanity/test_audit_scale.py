@@ -10,7 +10,7 @@ from sanity.audit import drift, excess, ladder
 from sanity.audit.encoding import Encoded
 from sanity.audit.excess import differences, excess_errors
 from sanity.audit.exchange import centred_errors
-from sanity.audit.eyes import Eyes, Pairs, Steps, area_under_curve
+from sanity.audit.eyes import BinaryColumns, Eyes, Steps, area_under_curve
 from sanity.audit.search import search_slices
 from sanity.audit.slices import list_slices, shares_of, shares_within
 from sanity.checks import decodable, simpler
@@ -78,7 +78,7 @@ def test_columns_of_two_values_are_compared_at_once_as_one_by_one():
     values[0, 3] = np.nan
     sides = (rng.random((300, 9)) < 0.4).view("uint8")
     sides[:, 7], sides[:, 8] = 0, 1
-    pairs = Pairs(values)
+    pairs = BinaryColumns(values)
     assert pairs.places.tolist() == [0, 2]
     one_by_one = np.stack([Steps(values[:, place]).distances(sides) for place in pairs.places], axis=1)
     assert np.allclose(pairs.distances(sides), one_by_one, atol=1e-6)
@@ -87,9 +87,9 @@ def test_columns_of_two_values_are_compared_at_once_as_one_by_one():
 def test_counts_of_more_rows_than_are_multiplied_at_once_are_added(monkeypatch):
     rng = np.random.default_rng(0)
     values, sides = (rng.random((500, 2)) < 0.3).astype("float64"), (rng.random((500, 4)) < 0.4).view("uint8")
-    whole = Pairs(values).distances(sides)
+    whole = BinaryColumns(values).distances(sides)
     monkeypatch.setattr("sanity.audit.eyes.EXACT", 64)
-    assert np.array_equal(Pairs(values).distances(sides), whole)
+    assert np.array_equal(BinaryColumns(values).distances(sides), whole)
 
 
 @pytest.mark.parametrize("decimals", [8, 1])

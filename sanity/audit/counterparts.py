@@ -1,4 +1,4 @@
-"""Pairs: what decisions do when an input is replaced by its counterpart of the other group, such as an edited picture or text.
+"""Counterparts: what decisions do when an input is replaced by its counterpart of the other group, such as an edited picture or text.
 
 The pair holds all else as far as the edit does. What an edit itself does to the score, whoever is edited, is in both groups and
 cancels, since both weigh the same.
@@ -9,13 +9,13 @@ from scipy import stats
 
 from sanity.audit.copies import SIZES
 from sanity.audit.legitimate import design, odds_across_halves
-from sanity.audit.swaps import OUTPUT, SCALING, Swapped, score_residual
+from sanity.audit.swaps import Swap, score_residual
 from sanity.seeds import derive_seed
 
-PAIRS = "counterparts"
+COUNTERPARTS = "counterparts"
 
 
-class Pairs:
+class Counterparts(Swap):
     """A contrast of two groups, and the answers on counterparts.
 
     Args:
@@ -29,43 +29,11 @@ class Pairs:
     def __init__(self, contrast, rows, legitimate, decide, *, seed):
         self.rows = rows.take(contrast.places)
         self.members, self.name, self.seed = contrast.members, contrast.name, seed
-        self.candidates = {PAIRS: ()}
+        self.candidates = {COUNTERPARTS: ()}
         self.features = design(self.rows, legitimate)
         self.odds = odds_across_halves(self.features, self.members, self.rows.units, seed=derive_seed(seed, "halves"))
         self.scores = np.stack([decide(self.rows.logits), decide(self.rows.counterparts[contrast.column])], axis=1)
         self.residual = score_residual(self.scores[:, 0], self.features, self.rows.units, seed=seed)
-
-    def measure(self, draws, tries, delta, level):
-        """Compare the true group with groups drawn anew, and with rolled ones; and find use that is planted.
-
-        Args:
-            draws: int.
-            tries: int, copies of a kind.
-            delta: float, a share of decisions.
-            level: float, coverage of the interval.
-
-        Returns:
-            `sanity.audit.swaps.Swapped`.
-        """
-        scaling = self._effects(self.odds.draw(SCALING, seed=derive_seed(self.seed, "scaling")))
-        centre, spread = scaling.mean(axis=0), scaling.std(axis=0)
-
-        def distances(effects):
-            return np.where(spread > 1e-12, np.abs(effects - centre) / np.maximum(spread, 1e-300), 0.0)
-
-        redrawn = self.odds.draw(draws, seed=derive_seed(self.seed, "redrawn"))
-        effects = self._effects(np.vstack([self.members, redrawn]))
-        rolled = [self.odds.roll(self.members, seed=derive_seed(self.seed, "rolled", k)) for k in range(tries)]
-        planted = np.abs(self._planted(tries, delta) - centre[0]) / max(spread[0], 1e-300)
-        share = self._share(level)
-        return Swapped(
-            [PAIRS, OUTPUT],
-            share[None],
-            effects[0, :-1],
-            distances(effects),
-            distances(self._effects(np.array(rolled))),
-            planted,
-        )
 
     def _effects(self, members):
         """Mean change of the logit from the other group to the group, and what the output has of it given L: float64 [draws, 2]."""
@@ -73,10 +41,10 @@ class Pairs:
         output = (members - self.odds.chance) @ self.residual / len(self.residual)
         return np.column_stack([changes, output])
 
-    def _share(self, level):
-        """Share of decisions that are favourable as a member, less as another, and its bounds by unit: float64 [3]."""
+    def _shares(self, level):
+        """Share of decisions that are favourable as a member, less as another, and its bounds by unit: float64 [1, 3]."""
         turned = (self.scores[:, 0] >= 0).astype("float64") - (self.scores[:, 1] >= 0)
-        return balanced_share(self.members, turned, self.odds.units, level)
+        return balanced_share(self.members, turned, self.odds.units, level)[None]
 
     def _planted(self, tries, delta):
         """Changes where being in the group raises the logit so that a share of decisions turns: float64 [sizes * tries]."""

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from sanity.audit.counterparts import COUNTERPARTS, Counterparts, balanced_change, balanced_share
 from sanity.audit.legitimate import list_contrasts
-from sanity.audit.pairs import PAIRS, Pairs, balanced_change, balanced_share
 from sanity.audit.rows import AuditSubject, Column, Rows
 from sanity.audit.sheet import ColumnSheet, Decision, Sheet
 from sanity.audit.swaps import read_swaps
@@ -52,7 +52,7 @@ def score(logits):
 
 def pairs_of(subject, seed=0, legitimate=("age",)):
     (contrast,), _ = list_contrasts(subject.test.protected[0])
-    return Pairs(contrast, subject.test, list(legitimate), score, seed=seed)
+    return Counterparts(contrast, subject.test, list(legitimate), score, seed=seed)
 
 
 def verdict_of(subject, **options):
@@ -110,12 +110,12 @@ def test_changes_are_those_of_a_slow_loop():
 
 def test_the_interval_covers_the_share_of_all_pairs_by_unit():
     """Persons of four pictures: those of rows would be half as wide."""
-    large = pairs_of(subject_of(99, use=0.4, rows=200_000))._share(0.95)[0]
+    large = pairs_of(subject_of(99, use=0.4, rows=200_000))._shares(0.95)[0][0]
     held, naive = 0, 0
     for seed in range(150):
         subject = subject_of(seed, use=0.4, rows=800, persons=4)
         rows = replace(subject, test=replace(subject.test, units=np.arange(800)))
-        (_, low, high), (_, first, last) = (pairs_of(one)._share(0.95) for one in (subject, rows))
+        (_, low, high), (_, first, last) = (pairs_of(one)._shares(0.95)[0] for one in (subject, rows))
         held += low <= large <= high
         naive += first <= large <= last
     assert wilson_interval(150 - held, 150).low <= 0.05 < wilson_interval(150 - naive, 150).low
@@ -241,4 +241,4 @@ def test_the_same_seed_gives_the_same_bytes_and_orders_do_not_matter():
     order = np.random.default_rng(0).permutation(1200)
     other = replace(subject, test=subject.test.take(order))
     assert verdict_of(other).finding == verdict_of(subject).finding == USED
-    assert first.settings["candidates"] == [PAIRS]
+    assert first.settings["candidates"] == [COUNTERPARTS]
