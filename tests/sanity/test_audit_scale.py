@@ -12,7 +12,7 @@ from sanity.audit.excess import differences, excess_errors
 from sanity.audit.exchange import centred_errors
 from sanity.audit.eyes import Eyes, Pairs, Steps, area_under_curve
 from sanity.audit.search import search_slices
-from sanity.audit.slices import list_slices, shares_of, shares_within
+from sanity.audit.slices import Predicates, Slices, list_slices, shares_of, shares_within
 from sanity.checks import decodable, simpler
 from sanity.verdict import judge
 from tests.audit_worlds import failures, ladders, proxies
@@ -65,6 +65,17 @@ def test_the_largest_of_all_slices_does_not_depend_on_how_many_are_held_at_once(
     monkeypatch.setattr(excess, "BLOCK", 5)
     parts = search_slices(slices, errors, rows.units, groups, draws=39, seed=0)
     assert np.allclose(whole.exchanged, parts.exchanged, atol=1e-3) and np.array_equal(whole.p, parts.p)
+
+
+def test_a_slice_that_is_a_group_does_not_stand_out_by_what_float32_rounds():
+    rng = np.random.default_rng(0)
+    groups, chosen = rng.integers(3, size=20_000), rng.random((4, 20_000)) < 0.3
+    errors = centred_errors((rng.random(20_000) < 0.1 * (1 + groups)).astype("float64"), groups)
+    holds = np.vstack([groups == 0, groups == 1, chosen])
+    slices = Slices(Predicates(list("abcdef"), np.arange(6), holds), np.repeat(np.arange(6), 2).reshape(-1, 2))
+    search = search_slices(slices, errors, np.arange(20_000), groups, draws=99, seed=0)
+    assert (search.p[:2] == 1).all() and (search.distance[:2] == -np.inf).all()
+    assert np.isfinite(search.distance[2:]).all()
 
 
 # Eyes ---------------------------------------------------------------------------------------------------------------------
