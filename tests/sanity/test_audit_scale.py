@@ -6,14 +6,17 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from recipes.report.audited import shift as figures
 from sanity.audit import drift, excess, ladder
-from sanity.audit.encoding import Encoded
+from sanity.audit.encoding import Encoded, _joined_places
 from sanity.audit.excess import differences, excess_errors
 from sanity.audit.exchange import centred_errors
-from sanity.audit.eyes import Eyes, Pairs, Steps, area_under_curve
+from sanity.audit.eyes import Eyes, Pairs, Steps, area_under_curve, subset_rows
+from sanity.audit.rows import Column
 from sanity.audit.search import search_slices
 from sanity.audit.slices import Predicates, Slices, list_slices, shares_of, shares_within
-from sanity.checks import decodable, simpler
+from sanity.audit.swaps import sample_units
+from sanity.checks import decodable, shift, simpler
 from sanity.verdict import judge
 from tests.audit_worlds import failures, ladders, proxies
 
@@ -143,7 +146,68 @@ def test_windows_of_time_are_seen_as_each_alone():
             assert draw or np.allclose(first[window - 1], distances)
 
 
+def test_windows_of_few_current_rows_are_seen_beside_a_large_reference(monkeypatch):
+    monkeypatch.setattr(drift, "WINDOW_ROWS", 2000)
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(20_600, 2))
+    values[20_300:, 0] += 1
+    encoded = Encoded(["a", "b"], ["a", "b"], values, np.arange(20_600) >= 20_000, np.arange(20_600), {})
+    windows = drift.look_at_windows(Eyes(encoded, seed=0), np.arange(600.0), 499, seed=0)
+    assert windows.looked.tolist() == windows.rows.tolist() == [50] * 12
+    assert (windows.p[6:] <= 0.05).all() and (windows.p[:6] > 0.05).all()
+
+
+def test_windows_say_how_many_rows_were_looked_at(monkeypatch):
+    rng = np.random.default_rng(0)
+    encoded = Encoded(["a"], ["a"], rng.normal(size=(4000, 1)), np.arange(4000) >= 2000, np.arange(4000), {})
+    eyes, times = Eyes(encoded, seed=0), np.arange(2000.0)
+    assert "rows looked at" not in shift._window_rows(drift.look_at_windows(eyes, times, 19, seed=0))[0]
+    monkeypatch.setattr(drift, "WINDOW_ROWS", 1000)
+    listed = shift._window_rows(drift.look_at_windows(eyes, times, 19, seed=0))
+    assert sum(row["rows looked at"] for row in listed) == 500 and sum(row["rows"] for row in listed) == 2000
+    assert "of 167 rows" in figures._counted(next(row for row in listed if row["rows"] == 167))
+
+
+def test_scores_that_are_no_numbers_have_no_area():
+    scores, sides = np.random.default_rng(0).normal(size=(50, 2)), np.arange(50)[:, None] < [20, 20]
+    scores[3, 0] = np.nan
+    areas = area_under_curve(scores, sides.view("uint8"))
+    assert np.isnan(areas[0]) and np.isfinite(areas[1])
+
+
+@pytest.mark.parametrize("equal", [255, 256, 257, 511, 70_000])
+def test_many_equal_values_are_counted_without_overflow(equal):
+    values = np.concatenate([np.zeros(equal), np.ones(5), np.full(3, np.nan), [2.0]])
+    sides = np.ones((len(values), 2), "uint8")
+    sides[::2, 1] = 0
+    counts = [[sides[values <= value, side].sum() for side in range(2)] for value in range(3)]
+    assert np.allclose(Steps(values).shares(sides), np.array(counts) / counts[-1])
+
+
+def test_zeros_of_either_sign_are_one_word_beside_a_column_of_words():
+    numbers, words = Column("a", np.array([0.0, -0.0, 1.0, np.nan])), Column("a", np.array([0.0, 1.0]), ("0", "1"))
+    levels, places = _joined_places(numbers, words)
+    assert [levels[place] for place in places] == ["0", "0", "1", "", "0", "1"]
+
+
 # Rows that are drawn ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_one_very_large_unit_leaves_room_for_the_others(seed):
+    units = np.concatenate([np.zeros(1500, int), np.arange(1, 3301)])
+    drawn = sample_units(units, seed=seed, rows=1000)
+    assert len(drawn) == 1000 and len(np.unique(units[drawn])) > 980
+    is_current = np.arange(len(units)) >= 4500
+    kept = subset_rows(units, is_current, 1000, seed=seed)
+    assert kept[is_current].all() and 900 <= kept[~is_current].sum() <= 1000
+
+
+def test_units_that_are_larger_than_a_draw_are_drawn_from():
+    few, many = np.repeat(np.arange(3), 5000), np.repeat(np.arange(25), 600)
+    for units in (few, many):
+        drawn = sample_units(units, seed=0, rows=1000)
+        assert 990 <= len(drawn) <= 1000 and len(np.unique(units[drawn])) == units.max() + 1
 
 
 def test_probes_of_many_rows_look_at_whole_units_and_say_how_many(monkeypatch):
