@@ -12,11 +12,13 @@ from sanity.audit.encoding import Encoded, _joined_places
 from sanity.audit.excess import differences, excess_errors
 from sanity.audit.exchange import centred_errors
 from sanity.audit.eyes import Eyes, Pairs, Steps, area_under_curve, subset_rows
+from sanity.audit.legitimate import Contrast
 from sanity.audit.rows import Column
 from sanity.audit.search import search_slices
 from sanity.audit.slices import Predicates, Slices, list_slices, shares_of, shares_within
 from sanity.audit.swaps import sample_units
 from sanity.checks import decodable, shift, simpler
+from sanity.statistics import Interval
 from sanity.verdict import judge
 from tests.audit_worlds import failures, ladders, proxies
 
@@ -218,7 +220,9 @@ def test_probes_of_many_rows_look_at_whole_units_and_say_how_many(monkeypatch):
     (evidence, *_) = decodable.decodable(subject, seed=0, draws=19, tries=4)
     assert 597 < evidence.sizes["rows"] <= 600
     words = dict(evidence.settings["also"])["rows of the probes"]
-    assert words == f"{evidence.sizes['rows']:,} of 900, drawn by unit"
+    counted, inside = words.split(", drawn by unit, ")
+    assert counted == f"{evidence.sizes['rows']:,} of 900"
+    assert 297 <= int(inside.removesuffix(" in the group")) <= 303
 
 
 def test_a_small_side_keeps_the_rows_that_a_contrast_needs(monkeypatch):
@@ -228,6 +232,38 @@ def test_a_small_side_keeps_the_rows_that_a_contrast_needs(monkeypatch):
     monkeypatch.setattr(decodable, "MOST", 100)
     few = replace(contrasts[0], places=np.arange(2000), members=members.astype("float64"))
     assert decodable._drawn(few, subject.test.units, 0).members.sum() >= decodable.ROWS
+
+
+def test_a_small_group_is_kept_whole_where_units_are_on_one_side(monkeypatch):
+    monkeypatch.setattr(decodable, "MOST", 1000)
+    members, units = (np.arange(9000) % 30 == 0).astype("float64"), np.arange(9000)
+    drawn = decodable._drawn(Contrast("a", "a", units, members), units, 0)
+    assert len(drawn.places) == 1000 and drawn.members.sum() == 300
+    assert np.array_equal(drawn.members, members[drawn.places]) and (np.diff(drawn.places) > 0).all()
+
+
+def test_units_with_rows_on_both_sides_are_kept_whole(monkeypatch):
+    monkeypatch.setattr(decodable, "MOST", 1000)
+    members, units = (np.random.default_rng(0).random(9000) < 0.2).astype("float64"), np.arange(9000) // 9
+    drawn = decodable._drawn(Contrast("a", "a", np.arange(9000), members), units, 0)
+    assert 990 < len(drawn.places) <= 1000 and set(np.bincount(units[drawn.places])) == {0, 9}
+
+
+@pytest.mark.parametrize("members, known", [(300, True), (4500, False)])
+def test_more_rows_are_named_only_where_probes_would_look_at_more(members, known, monkeypatch):
+    monkeypatch.setattr(decodable, "MOST", 1000)
+    subject = proxies.world(0, "none", rows=9000)
+    contrast = replace(decodable.all_contrasts(subject.test)[0][0], members=(np.arange(9000) < members).astype("float64"))
+    needed = decodable._needed(subject, decodable._drawn(contrast, subject.test.units, 0), Interval(0.0, -0.04, 0.04))
+    assert needed == (9000 * 4 if known else None)
+
+
+def test_settings_are_chosen_on_rows_of_units_larger_than_the_draw(monkeypatch):
+    monkeypatch.setattr(ladder, "MOST_TUNED", 150)
+    subject = ladders.make_subject(ladders.linear_score, seed=0, train=800, test=300, columns=3)
+    train = replace(subject.train, units=np.arange(800) // 200)
+    tuned = ladder.tuning_rows(train, seed=0)
+    assert 140 < len(tuned) <= 150 and len(np.unique(train.units[tuned])) == 4
 
 
 def test_settings_of_simple_models_are_chosen_on_some_rows_and_models_are_trained_on_all(monkeypatch):
