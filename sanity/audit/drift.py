@@ -254,9 +254,7 @@ def _some_rows(encoded, seed):
         return np.arange(len(encoded))
     fewest = min(encoded.is_current.sum(), (~encoded.is_current).sum())
     limit = max(WINDOW_ROWS // 2, WINDOW_ROWS - int(fewest))
-    return np.flatnonzero(
-        subset_rows(encoded.units, encoded.is_current, limit, seed=derive_seed(seed, "window rows"))
-    )
+    return np.flatnonzero(subset_rows(encoded.units, encoded.is_current, limit, seed=derive_seed(seed, "window rows")))
 
 
 def _deal(units, labels, draws, seed):

@@ -12,6 +12,7 @@ from sanity.audit.encoding import Encoded, _joined_places
 from sanity.audit.excess import differences, excess_errors
 from sanity.audit.exchange import centred_errors
 from sanity.audit.eyes import Eyes, Pairs, Steps, area_under_curve, subset_rows
+from sanity.audit.harm import estimate_rise
 from sanity.audit.legitimate import Contrast
 from sanity.audit.rows import Column
 from sanity.audit.search import search_slices
@@ -20,7 +21,7 @@ from sanity.audit.swaps import sample_units
 from sanity.checks import decodable, shift, simpler
 from sanity.statistics import Interval
 from sanity.verdict import judge
-from tests.audit_worlds import failures, ladders, proxies
+from tests.audit_worlds import failures, ladders, proxies, shifts
 
 
 @pytest.fixture
@@ -253,7 +254,9 @@ def test_units_with_rows_on_both_sides_are_kept_whole(monkeypatch):
 def test_more_rows_are_named_only_where_probes_would_look_at_more(members, known, monkeypatch):
     monkeypatch.setattr(decodable, "MOST", 1000)
     subject = proxies.world(0, "none", rows=9000)
-    contrast = replace(decodable.all_contrasts(subject.test)[0][0], members=(np.arange(9000) < members).astype("float64"))
+    contrast = replace(
+        decodable.all_contrasts(subject.test)[0][0], members=(np.arange(9000) < members).astype("float64")
+    )
     needed = decodable._needed(subject, decodable._drawn(contrast, subject.test.units, 0), Interval(0.0, -0.04, 0.04))
     assert needed == (9000 * 4 if known else None)
 
@@ -281,3 +284,15 @@ def test_settings_of_simple_models_are_chosen_on_some_rows_and_models_are_traine
     assert set(sizes) == {120, 400}
     words = judge([evidence])[0].also
     assert "150 of 400 training rows" in dict(words)["rows that chose settings"]
+
+
+def test_drawn_rows_without_an_error_are_no_certainty(monkeypatch):
+    monkeypatch.setattr("sanity.audit.harm.ROWS", 300)
+    subject = shifts.answered("noisy", 0)
+    logits = np.tile([5.0, 0.0], (len(subject.test), 1))
+    labels = np.zeros(len(logits), int)
+    right = replace(subject.test, logits=logits, labels=labels)
+    estimate = estimate_rise(right, subject.current, seed=0, resamples=5)
+    assert estimate.drawn == (300, 300) and estimate.weighted.mean == 0
+    assert estimate.weighted.high == pytest.approx(1.96 / (estimate.effective * 300))
+    assert estimate.weighted.low == -estimate.weighted.high
