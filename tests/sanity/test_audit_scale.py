@@ -9,7 +9,7 @@ from scipy import stats
 from recipes.report.audited import shift as figures
 from sanity.audit import drift, excess, ladder
 from sanity.audit.encoding import Encoded, _joined_places
-from sanity.audit.excess import differences, excess_errors
+from sanity.audit.excess import differences, excess_blocks, excess_errors
 from sanity.audit.exchange import centred_errors
 from sanity.audit.eyes import Eyes, Pairs, Steps, area_under_curve, subset_rows
 from sanity.audit.harm import estimate_rise
@@ -58,6 +58,14 @@ def test_draws_a_few_at_a_time_give_what_each_gives_alone(rows, monkeypatch):
     for block in (4, 11, 700):
         monkeypatch.setattr(excess, "BLOCK", block)
         assert np.allclose(excess_errors(slices, iter(drawn)), slow, atol=1e-6), block
+
+
+def test_blocks_that_are_read_after_all_were_drawn_are_their_own(rows, monkeypatch):
+    monkeypatch.setattr(excess, "BLOCK", 4)
+    slices, drawn = list_slices(rows), np.random.default_rng(0).normal(size=(11, len(rows)))
+    held = list(excess_blocks(slices, iter(drawn)))
+    late = np.concatenate([np.hstack([values for _, values in block]) for block in held])
+    assert np.array_equal(late, excess_errors(slices, iter(drawn)))
 
 
 def test_the_largest_of_all_slices_does_not_depend_on_how_many_are_held_at_once(rows, monkeypatch):
