@@ -271,6 +271,7 @@ def test_more_rows_are_named_only_where_probes_would_look_at_more(members, known
 
 def test_settings_are_chosen_on_rows_of_units_larger_than_the_draw(monkeypatch):
     monkeypatch.setattr(ladder, "MOST_TUNED", 150)
+    monkeypatch.setattr(ladder, "OTHER_LABELS", 10)
     subject = ladders.make_subject(ladders.linear_score, seed=0, train=800, test=300, columns=3)
     train = replace(subject.train, units=np.arange(800) // 200)
     tuned = ladder.tuning_rows(train, seed=0)
@@ -284,6 +285,7 @@ def test_settings_of_simple_models_are_chosen_on_some_rows_and_models_are_traine
     (whole, *_) = simpler.simpler(subject, seed=0, draws=99, tries=4, budget=2)
     assert "tuned_on" not in whole.settings
     monkeypatch.setattr(ladder, "MOST_TUNED", 150)
+    monkeypatch.setattr(ladder, "OTHER_LABELS", 10)
     sizes = []
     fit = ladder._Data.answers
     monkeypatch.setattr(ladder._Data, "answers", lambda *args: sizes.append(len(args[2])) or fit(*args))
@@ -292,6 +294,15 @@ def test_settings_of_simple_models_are_chosen_on_some_rows_and_models_are_traine
     assert set(sizes) == {120, 400}
     words = judge([evidence])[0].also
     assert "150 of 400 training rows" in dict(words)["rows that chose settings"]
+
+
+@pytest.mark.parametrize("rare, drawn", [(5000, 10_000), (200, 25_000), (50, 50_000)])
+def test_settings_are_chosen_on_more_rows_where_nearly_all_have_one_label(rare, drawn):
+    subject = ladders.make_subject(ladders.linear_score, seed=0, train=50, test=30, columns=3)
+    train = subject.train.take(np.arange(50_000) % 50)
+    train = replace(train, units=np.arange(50_000), labels=(np.arange(50_000) < rare).astype(int))
+    tuned = ladder.tuning_rows(train, seed=0)
+    assert len(tuned) == drawn and (train.labels[tuned] > 0).sum() >= 50
 
 
 def test_drawn_rows_without_an_error_are_no_certainty(monkeypatch):
