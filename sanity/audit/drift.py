@@ -11,8 +11,8 @@ import numpy as np
 from scipy import stats
 
 from sanity.audit.encoding import CUT
-from sanity.audit.eyes import PENALTY_OF_PRODUCTS, Ridge, Steps
-from sanity.audit.permutation import draw_sides, min_p, unit_folds
+from sanity.audit.eyes import PENALTY_OF_PRODUCTS, Ridge, Steps, subset_rows
+from sanity.audit.permutation import draw_sides, min_p
 from sanity.seeds import derive_seed
 from sanity.statistics import Interval, mean_variance
 
@@ -198,6 +198,7 @@ class Windows:
     Args:
         starts: float64 [windows], the earliest time of each.
         rows: int [windows].
+        looked: int [windows], rows that were looked at.
         p: float64 [windows], the smallest of its eyes, adjusted over windows and eyes.
         distance: float64 [windows], the largest distance of a column.
         column: list of str, the column that has it.
@@ -205,6 +206,7 @@ class Windows:
 
     starts: np.ndarray
     rows: np.ndarray
+    looked: np.ndarray
     p: np.ndarray
     distance: np.ndarray
     column: list
@@ -228,7 +230,7 @@ def look_at_windows(eyes, times, draws, *, seed):
         return None
     labels = np.zeros(len(encoded), int)
     labels[encoded.is_current] = windows + 1
-    rows = _some_rows(encoded.units, labels, seed)
+    rows = _some_rows(encoded, seed)
     dealt = _deal(encoded.units[rows], labels[rows], draws, seed)
     count = int(labels.max())
     sights, gaps = _see_windows(eyes, rows, dealt, count)
@@ -236,18 +238,23 @@ def look_at_windows(eyes, times, draws, *, seed):
     return Windows(
         np.array([times[windows == window].min() for window in range(count)]),
         np.bincount(windows, minlength=count),
+        np.bincount(labels[rows], minlength=count + 1)[1:],
         p,
         gaps.max(axis=1),
         [encoded.names[place] for place in gaps.argmax(axis=1)],
     )
 
 
-def _some_rows(units, labels, seed):
-    """Rows of whole units, all where they are not too many: int [rows]."""
-    if len(units) <= WINDOW_ROWS:
-        return np.arange(len(units))
-    folds = unit_folds(units, int(np.ceil(len(units) / WINDOW_ROWS)), seed=derive_seed(seed, "window rows"))
-    return np.flatnonzero(folds == 0)
+def _some_rows(encoded, seed):
+    """Rows of either side by unit, all where they are not too many, and all of a side that is small: int [rows].
+
+    A share of all would leave ten of 50 rows of a window beside a large reference, which show nothing.
+    """
+    if len(encoded) <= WINDOW_ROWS:
+        return np.arange(len(encoded))
+    fewest = min(encoded.is_current.sum(), (~encoded.is_current).sum())
+    limit = max(WINDOW_ROWS // 2, WINDOW_ROWS - int(fewest))
+    return np.flatnonzero(subset_rows(encoded.units, encoded.is_current, limit, seed=derive_seed(seed, "window rows")))
 
 
 def _deal(units, labels, draws, seed):

@@ -152,7 +152,8 @@ def _word_places(column):
     if column.is_category:
         words, places = column.levels, np.nan_to_num(column.values).astype(int)
     else:
-        distinct, known = np.unique(column.values[~missing], return_inverse=True)
+        # A zero is one word, whatever its sign.
+        distinct, known = np.unique(column.values[~missing] + 0.0, return_inverse=True)
         words, places = [f"{value:g}" for value in distinct], np.zeros(len(missing), int)
         places[~missing] = known
     ordered, place_of = np.unique(np.array(["", *words], dtype=str), return_inverse=True)

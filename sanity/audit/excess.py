@@ -58,7 +58,13 @@ def excess_blocks(slices, drawn):
     """
     rows, counts = slices.conditions.holds.shape[1], slices.sums()
     for values, totals in _blocks(drawn, rows):
-        yield ((places, differences(values, totals, masks, counts[places])) for places, masks in slices.chunks())
+        yield _excess_of_block(slices, values, totals, counts)
+
+
+def _excess_of_block(slices, values, totals, counts):
+    """As of `excess_blocks`, of one block: a block that is read after the next one was drawn is still its own."""
+    for places, masks in slices.chunks():
+        yield places, differences(values, totals, masks, counts[places])
 
 
 def _blocks(drawn, rows):

@@ -16,7 +16,7 @@ import numpy as np
 from scipy import sparse, stats
 
 from sanity.audit.encoding import CUT
-from sanity.audit.permutation import draw_sides, unit_folds
+from sanity.audit.permutation import capped_rows, draw_sides, unit_folds
 from sanity.seeds import derive_seed
 
 EYES = ("columns", "energy", "classifier", "products")
@@ -28,6 +28,8 @@ TOP, FOLDS, PENALTY, PENALTY_OF_PRODUCTS = 30, 5, 0.01, 0.3
 SCALING, CELLS, STEPS = 100, 32_000_000, 2000
 # Units of a side that a draw of rows keeps where there are as many, and sides for which solving is no dearer than an inverse.
 KEPT_UNITS, FEW_SIDES = 100, 10
+# The part of the rows of a side that one unit may have, where rows are drawn.
+LARGEST = 0.1
 # Rows whose number float32 counts exactly, and that are counted at a time.
 EXACT = 65_536
 # Rows of a segment that a number of one byte counts.
@@ -71,6 +73,8 @@ def subset_rows(units, is_current, limit, *, seed):
     _, inverse, counts = np.unique(units, return_inverse=True, return_counts=True)
     kept = rng.random(len(units)) < min(1.0, limit / KEPT_UNITS / counts.mean())
     rank = rng.permutation(len(counts))
+    # One very large unit would leave no room for the units after it.
+    kept[kept] = capped_rows(units[kept], max(int(LARGEST * limit), 1), seed=derive_seed(seed, "capped"))
     for side in (~is_current, is_current):
         rows = np.flatnonzero(side & kept)
         if len(rows) > limit:
@@ -373,7 +377,8 @@ def _rank_summer(scores):
     """
     order = np.argsort(scores, axis=1)
     ordered = np.take_along_axis(scores, order, axis=1)
-    if (ordered[:, 1:] == ordered[:, :-1]).any():
+    # Of scores that are no numbers ranks are nan, which a sort would hide.
+    if (ordered[:, 1:] == ordered[:, :-1]).any() or np.isnan(ordered[:, -1:]).any():
         ranks = stats.rankdata(scores, axis=1)
         return lambda sides: (ranks * sides).sum(axis=1)
     ranks = np.arange(1.0, scores.shape[1] + 1)

@@ -127,12 +127,14 @@ def estimate_rise(reference, current, *, seed, resamples=RESAMPLES):
     for number in range(resamples):
         rows = _resample_sides(encoded, derive_seed(seed, "resample", number))
         drawn.append(answers.changes(rows, answers.weights(rows)))
-    deviations = np.std(np.array(drawn, "float64"), axis=0)
-    intervals = [
-        Interval(float(value), float(value - 1.96 * deviation), float(value + 1.96 * deviation))
-        for value, deviation in zip(values, deviations)
-    ]
     effective = float(weights.sum() ** 2 / max((weights**2).sum(), 1e-300) / len(weights))
+    deviations = np.std(np.array(drawn, "float64"), axis=0)
+    if not reference.is_regression and np.ptp(reference.errors) == 0:
+        # No error in the reference is no certainty: one more in the rows that weights leave bounds it.
+        deviations = np.maximum(deviations, 1 / (effective * len(weights)))
+    intervals = [
+        Interval(*(float(value + side * 1.96 * part) for side in (0, -1, 1))) for value, part in zip(values, deviations)
+    ]
     imbalance = _imbalance(standard, encoded.is_current, weights)
     confident = None if reference.is_regression else intervals[1]
     looked = () if kept.all() else (len(reference), len(current))

@@ -24,8 +24,8 @@ from sanity.seeds import derive_seed
 FOLDS, BUDGET = 5, 4
 # Training rows from which on several threads are worth their while.
 MANY = 20_000
-# Training rows at most whose folds choose settings, drawn by unit.
-MOST_TUNED = 10_000
+# Training rows at most whose folds choose settings, drawn by unit, and rows of other labels than the most frequent among them.
+MOST_TUNED, OTHER_LABELS = 10_000, 100
 # A probability below this counts as this, so that one certain mistake does not outweigh all rows.
 LOWEST = 1e-6
 # Inner points at which the slope of an additive model may change.
@@ -229,7 +229,9 @@ def _can_be_trained(name, train):
 
 
 def tuning_rows(train, *, seed):
-    """The training rows whose folds choose settings: all, or of very many some whole units. Models are trained on all.
+    """The training rows whose folds choose settings: all, or of very many some by unit. Models are trained on all.
+
+    Where nearly all rows have one label there are more of them, or folds without another label would choose.
 
     Args:
         train: `Rows`, labelled.
@@ -238,7 +240,11 @@ def tuning_rows(train, *, seed):
     Returns:
         int [rows that are kept], in their order.
     """
-    return sample_units(train.units, seed=derive_seed(seed, "tuned"), rows=MOST_TUNED)
+    most = MOST_TUNED
+    if train.labels.dtype.kind != "f":
+        others = len(train) - np.unique(train.labels, return_counts=True)[1].max(initial=0)
+        most = max(most, int(np.ceil(OTHER_LABELS * len(train) / max(others, 1))))
+    return sample_units(train.units, seed=derive_seed(seed, "tuned"), rows=most)
 
 
 @dataclass(frozen=True)

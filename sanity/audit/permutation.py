@@ -126,6 +126,24 @@ def draw_sides(units, is_current, draws, *, seed, strata=None):
     return drawn[:, inverse]
 
 
+def capped_rows(units, most, *, seed):
+    """Rows of which no unit has more than so many, drawn at random within each unit.
+
+    Args:
+        units: int [rows].
+        most: int, rows of a unit.
+        seed: int.
+
+    Returns:
+        bool [rows].
+    """
+    numbers, counts = np.unique(units, return_inverse=True, return_counts=True)[1:]
+    order = np.lexsort((np.random.default_rng(seed).random(len(numbers)), numbers))
+    kept = np.empty(len(numbers), bool)
+    kept[order] = np.arange(len(numbers)) - (np.cumsum(counts) - counts)[numbers[order]] < most
+    return kept
+
+
 def resample_units(units, *, seed):
     """Rows of a bootstrap sample of units, drawn with replacement.
 

@@ -16,6 +16,8 @@ from sanity.seeds import derive_seed
 
 # Exchanges that the scale of each slice is taken from, and what two equal distances may differ by in float32.
 SCALING, ROUNDING = 200, 1e-4
+# The deviation of a slice, in deviations of the errors, below which it is float32 that varies. Of a million rows it is .002.
+FLAT = 1e-6
 # Overlap from which on two slices are one, and slices that may be listed.
 SAME, CANDIDATES = 0.5, 500
 
@@ -28,7 +30,7 @@ class Search:
         distance: float64 [slices], the excess error in deviations of its null.
         p: float64 [slices], adjusted by the largest over all slices.
         centre: float64 [slices], the mean excess of exchanged errors.
-        deviation: float64 [slices], its deviation.
+        deviation: float64 [slices], its deviation, 0 for a slice that is the same in every exchange.
         exchanged: float64 [draws], the largest distance of each exchange, in order.
     """
 
@@ -91,7 +93,9 @@ def search_slices(slices, errors, units, groups, *, draws, seed):
     """
     exchange = Exchange(errors, groups)
     scaling = excess_errors(slices, exchange.draws(units, SCALING, seed=derive_seed(seed, "scaling")))
-    scale = Search(None, None, scaling.mean(axis=0), scaling.std(axis=0), np.empty(0))
+    deviation = scaling.std(axis=0)
+    deviation[deviation < FLAT * errors.std()] = 0.0
+    scale = Search(None, None, scaling.mean(axis=0), deviation, np.empty(0))
     largest = scale.largest(slices, exchange.draws(units, draws, seed=derive_seed(seed, "ranked")))
     observed = excess_of_sums(slices.sums(errors), slices.sums(), errors.sum(), len(errors))
     distance = scale.scaled(observed)

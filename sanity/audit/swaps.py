@@ -12,11 +12,13 @@ from scipy import stats
 
 from sanity.audit.copies import SIZES, Tries
 from sanity.audit.legitimate import design, odds_across_halves
-from sanity.audit.permutation import halves, p_among
+from sanity.audit.permutation import capped_rows, halves, p_among
 from sanity.seeds import derive_seed
 
 # Strata of P(A | L) and least rows of one, donors of each row, rows at most, redraws of the scale, and rows asked at a time.
 STRATA, STRATUM, DONORS, ROWS, SCALING, BATCH = 50, 20, 16, 4000, 150, 65536
+# Units that a draw of rows keeps where there are as many.
+KEPT_UNITS = 100
 TOGETHER, OUTPUT = "all of them", "output"
 
 
@@ -42,7 +44,7 @@ def score_residual(score, features, units, *, seed):
 
 
 def sample_units(units, *, seed, rows=ROWS):
-    """So many rows at most, by whole units.
+    """So many rows at most, by whole units; of large units some rows, so that a hundred units are kept where there are as many.
 
     Args:
         units: int [rows].
@@ -56,8 +58,10 @@ def sample_units(units, *, seed, rows=ROWS):
         return np.arange(len(units))
     units = np.unique(units, return_inverse=True)[1]
     order = np.random.default_rng(seed).permutation(units.max() + 1)
-    fits = np.cumsum(np.bincount(units)[order]) <= rows
-    return np.flatnonzero(np.isin(units, order[fits]))
+    most = max(rows // min(len(order), KEPT_UNITS), 1)
+    capped = capped_rows(units, most, seed=derive_seed(seed, "capped"))
+    fits = np.cumsum(np.minimum(np.bincount(units), most)[order]) <= rows
+    return np.flatnonzero(np.isin(units, order[fits]) & capped)
 
 
 def match_donors(chance, *, seed, donors=DONORS):

@@ -23,7 +23,7 @@ from sanity.statistics import exchange_p
 ALL = "protected columns"
 # The margin, in area under the ROC curve, and how often the column is drawn anew.
 DELTA, DRAWS = 0.05, 199
-# Rows that probes look at, drawn by unit, and how many times the rows that a side needs are left of a small one.
+# Rows that probes look at, drawn by unit, and how many times the rows that a side needs are left of a small one that shares units.
 MOST, FEW_SIDES = 10_000, 4
 ENCODED, NOT_DECODABLE = "ENCODED BEYOND LEGITIMATE", "NOT DECODABLE BEYOND LEGITIMATE"
 # Untrained networks whose layer is shown beside.
@@ -65,14 +65,28 @@ def decodable(subject, *, seed, draws=DRAWS, tries=TRIES):
 
 
 def _drawn(contrast, units, seed):
-    """The contrast on rows of whole units that probes look at, all where they are not too many.
+    """The contrast on rows that probes look at, drawn by unit; all where they are not too many.
 
-    Where a side is small there are more of them, so that about as many rows of it are left as a contrast needs.
+    Where each unit is on one side, a small side is kept whole: what a probe can say rests on it. Units with rows on both sides are
+    kept whole, or their rows would differ between the sides; where a side is small there are more of them, so that about as many
+    rows of it are left as a contrast needs.
     """
-    share = min(contrast.members.mean(), 1 - contrast.members.mean())
-    most = max(MOST, int(np.ceil(FEW_SIDES * ROWS / share)))
-    kept = sample_units(units[contrast.places], seed=derive_seed(seed, "probed"), rows=most)
+    sides, units = _sides(contrast), units[contrast.places]
+    if len(units) <= MOST:
+        return contrast
+    seed = derive_seed(seed, "probed")
+    fewest = min(map(len, sides))
+    if np.intersect1d(*(units[side] for side in sides)).size:
+        kept = sample_units(units, seed=seed, rows=max(MOST, int(np.ceil(FEW_SIDES * ROWS * len(units) / fewest))))
+    else:
+        most = max(MOST // 2, MOST - fewest)
+        kept = np.sort(np.concatenate([side[sample_units(units[side], seed=seed, rows=most)] for side in sides]))
     return replace(contrast, places=contrast.places[kept], members=contrast.members[kept])
+
+
+def _sides(contrast):
+    """Rows outside and inside the group: list of int [rows]."""
+    return [np.flatnonzero(contrast.members == side) for side in (0, 1)]
 
 
 def all_contrasts(rows):
@@ -160,7 +174,6 @@ def _evidence(subject, problem, decoded, p, gates, options, family):
     )
     tried = problem.copies(float(decoded.areas[1:].mean()), DELTA, subject.alpha / family, options["tries"])
     contrast, effect = problem.contrast, decoded.excess
-    needed = int(np.ceil(len(contrast.places) * ((effect.high - effect.mean) / (0.4 * DELTA)) ** 2))
     evidence = margin_evidence(
         "decodable",
         contrast.name,
@@ -174,11 +187,24 @@ def _evidence(subject, problem, decoded, p, gates, options, family):
         gates=(*gates, odds),
         samples={"areas": decoded.areas},
         settings=options,
-        needed=needed,
+        needed=_needed(subject, contrast, effect),
         also=(*_also(decoded), *_counted(subject, contrast)),
         tables={f"How well {contrast.name} is told": _listed(decoded), **few_table(options["left_out"])},
     )
     return replace(evidence, sizes={**evidence.sizes, "rows": len(contrast.places)})
+
+
+def _needed(subject, contrast, effect):
+    """About how many rows would settle what is open: int, or None where probes do not look at more of them."""
+    known = _known(subject, contrast)
+    if len(contrast.places) < known and min(map(len, _sides(contrast))) >= MOST // 2 - MOST // 100:
+        return None
+    return int(np.ceil(known * ((effect.high - effect.mean) / (0.4 * DELTA)) ** 2))
+
+
+def _known(subject, contrast):
+    """Rows whose protected column is known: int."""
+    return int((~subject.test.column(contrast.column).missing).sum())
 
 
 def inputs_among(subject, column):
@@ -243,10 +269,11 @@ def _untrained_words(decoded):
 
 def _counted(subject, contrast):
     """How many rows probes look at, where these are not all."""
-    known = int((~subject.test.column(contrast.column).missing).sum())
+    known = _known(subject, contrast)
     if len(contrast.places) == known:
         return ()
-    return (("rows of the probes", f"{len(contrast.places):,} of {known:,}, drawn by unit"),)
+    inside = len(_sides(contrast)[1])
+    return (("rows of the probes", f"{len(contrast.places):,} of {known:,}, drawn by unit, {inside:,} in the group"),)
 
 
 def _listed(decoded):

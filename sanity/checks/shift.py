@@ -183,16 +183,29 @@ def _tables(subject, name, eyes, sight, margins, draws, seed):
         tables["Squares and products of columns"] = pairs[:LISTED]
     windows = look_at_windows(eyes, subject.current.times, draws, seed=seed)
     if windows is not None:
-        tables["Windows of time"] = [
-            {"start": float(start), "rows": int(rows), "p": float(p), "distance": float(distance), "column": column}
-            for start, rows, p, distance, column in zip(*vars(windows).values())
-        ]
+        tables["Windows of time"] = _window_rows(windows)
     if eyes.encoded.left_out:
         tables["Columns left out"] = [{"name": key, "why": why} for key, why in eyes.encoded.left_out.items()]
     shares = new_levels(subject.test, subject.current) if name == "inputs" else {}
     if shares:
         tables["Levels that the reference lacks"] = [{"name": key, "share": share} for key, share in shares.items()]
     return tables, standing_out or [row["name"] for row in pairs]
+
+
+def _window_rows(windows):
+    """Each window as it is listed, with the rows that were looked at where these are not all: list of dict."""
+    is_drawn = (windows.looked < windows.rows).any()
+    return [
+        {
+            "start": float(start),
+            "rows": int(rows),
+            **({"rows looked at": int(looked)} if is_drawn else {}),
+            "p": float(p),
+            "distance": float(distance),
+            "column": column,
+        }
+        for start, rows, looked, p, distance, column in zip(*vars(windows).values())
+    ]
 
 
 def _column_rows(eyes, sight, margins, alpha):

@@ -6,16 +6,22 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from recipes.report.audited import shift as figures
 from sanity.audit import drift, excess, ladder
-from sanity.audit.encoding import Encoded
-from sanity.audit.excess import differences, excess_errors
+from sanity.audit.encoding import Encoded, _joined_places
+from sanity.audit.excess import differences, excess_blocks, excess_errors
 from sanity.audit.exchange import centred_errors
-from sanity.audit.eyes import BinaryColumns, Eyes, Steps, area_under_curve
+from sanity.audit.eyes import BinaryColumns, Eyes, Steps, area_under_curve, subset_rows
+from sanity.audit.harm import estimate_rise
+from sanity.audit.legitimate import Contrast
+from sanity.audit.rows import Column
 from sanity.audit.search import search_slices
-from sanity.audit.slices import list_slices, shares_of, shares_within
-from sanity.checks import decodable, simpler
+from sanity.audit.slices import Predicates, Slices, list_slices, shares_of, shares_within
+from sanity.audit.swaps import sample_units
+from sanity.checks import decodable, shift, simpler
+from sanity.statistics import Interval
 from sanity.verdict import judge
-from tests.audit_worlds import failures, ladders, proxies
+from tests.audit_worlds import failures, ladders, proxies, shifts
 
 
 @pytest.fixture
@@ -54,6 +60,14 @@ def test_draws_a_few_at_a_time_give_what_each_gives_alone(rows, monkeypatch):
         assert np.allclose(excess_errors(slices, iter(drawn)), slow, atol=1e-6), block
 
 
+def test_blocks_that_are_read_after_all_were_drawn_are_their_own(rows, monkeypatch):
+    monkeypatch.setattr(excess, "BLOCK", 4)
+    slices, drawn = list_slices(rows), np.random.default_rng(0).normal(size=(11, len(rows)))
+    held = list(excess_blocks(slices, iter(drawn)))
+    late = np.concatenate([np.hstack([values for _, values in block]) for block in held])
+    assert np.array_equal(late, excess_errors(slices, iter(drawn)))
+
+
 def test_the_largest_of_all_slices_does_not_depend_on_how_many_are_held_at_once(rows, monkeypatch):
     slices, groups = list_slices(rows), np.zeros(len(rows), int)
     errors = centred_errors(rows.errors, groups)
@@ -65,6 +79,17 @@ def test_the_largest_of_all_slices_does_not_depend_on_how_many_are_held_at_once(
     monkeypatch.setattr(excess, "BLOCK", 5)
     parts = search_slices(slices, errors, rows.units, groups, draws=39, seed=0)
     assert np.allclose(whole.exchanged, parts.exchanged, atol=1e-3) and np.array_equal(whole.p, parts.p)
+
+
+def test_a_slice_that_is_a_group_does_not_stand_out_by_what_float32_rounds():
+    rng = np.random.default_rng(0)
+    groups, chosen = rng.integers(3, size=20_000), rng.random((4, 20_000)) < 0.3
+    errors = centred_errors((rng.random(20_000) < 0.1 * (1 + groups)).astype("float64"), groups)
+    holds = np.vstack([groups == 0, groups == 1, chosen])
+    slices = Slices(Predicates(list("abcdef"), np.arange(6), holds), np.repeat(np.arange(6), 2).reshape(-1, 2))
+    search = search_slices(slices, errors, np.arange(20_000), groups, draws=99, seed=0)
+    assert (search.p[:2] == 1).all() and (search.distance[:2] == -np.inf).all()
+    assert np.isfinite(search.distance[2:]).all()
 
 
 # Eyes ---------------------------------------------------------------------------------------------------------------------
@@ -132,7 +157,68 @@ def test_windows_of_time_are_seen_as_each_alone():
             assert draw or np.allclose(first[window - 1], distances)
 
 
+def test_windows_of_few_current_rows_are_seen_beside_a_large_reference(monkeypatch):
+    monkeypatch.setattr(drift, "WINDOW_ROWS", 2000)
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(20_600, 2))
+    values[20_300:, 0] += 1
+    encoded = Encoded(["a", "b"], ["a", "b"], values, np.arange(20_600) >= 20_000, np.arange(20_600), {})
+    windows = drift.look_at_windows(Eyes(encoded, seed=0), np.arange(600.0), 499, seed=0)
+    assert windows.looked.tolist() == windows.rows.tolist() == [50] * 12
+    assert (windows.p[6:] <= 0.05).all() and (windows.p[:6] > 0.05).all()
+
+
+def test_windows_say_how_many_rows_were_looked_at(monkeypatch):
+    rng = np.random.default_rng(0)
+    encoded = Encoded(["a"], ["a"], rng.normal(size=(4000, 1)), np.arange(4000) >= 2000, np.arange(4000), {})
+    eyes, times = Eyes(encoded, seed=0), np.arange(2000.0)
+    assert "rows looked at" not in shift._window_rows(drift.look_at_windows(eyes, times, 19, seed=0))[0]
+    monkeypatch.setattr(drift, "WINDOW_ROWS", 1000)
+    listed = shift._window_rows(drift.look_at_windows(eyes, times, 19, seed=0))
+    assert sum(row["rows looked at"] for row in listed) == 500 and sum(row["rows"] for row in listed) == 2000
+    assert "of 167 rows" in figures._counted(next(row for row in listed if row["rows"] == 167))
+
+
+def test_scores_that_are_no_numbers_have_no_area():
+    scores, sides = np.random.default_rng(0).normal(size=(50, 2)), np.arange(50)[:, None] < [20, 20]
+    scores[3, 0] = np.nan
+    areas = area_under_curve(scores, sides.view("uint8"))
+    assert np.isnan(areas[0]) and np.isfinite(areas[1])
+
+
+@pytest.mark.parametrize("equal", [255, 256, 257, 511, 70_000])
+def test_many_equal_values_are_counted_without_overflow(equal):
+    values = np.concatenate([np.zeros(equal), np.ones(5), np.full(3, np.nan), [2.0]])
+    sides = np.ones((len(values), 2), "uint8")
+    sides[::2, 1] = 0
+    counts = [[sides[values <= value, side].sum() for side in range(2)] for value in range(3)]
+    assert np.allclose(Steps(values).shares(sides), np.array(counts) / counts[-1])
+
+
+def test_zeros_of_either_sign_are_one_word_beside_a_column_of_words():
+    numbers, words = Column("a", np.array([0.0, -0.0, 1.0, np.nan])), Column("a", np.array([0.0, 1.0]), ("0", "1"))
+    levels, places = _joined_places(numbers, words)
+    assert [levels[place] for place in places] == ["0", "0", "1", "", "0", "1"]
+
+
 # Rows that are drawn ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_one_very_large_unit_leaves_room_for_the_others(seed):
+    units = np.concatenate([np.zeros(1500, int), np.arange(1, 3301)])
+    drawn = sample_units(units, seed=seed, rows=1000)
+    assert len(drawn) == 1000 and len(np.unique(units[drawn])) > 980
+    is_current = np.arange(len(units)) >= 4500
+    kept = subset_rows(units, is_current, 1000, seed=seed)
+    assert kept[is_current].all() and 900 <= kept[~is_current].sum() <= 1000
+
+
+def test_units_that_are_larger_than_a_draw_are_drawn_from():
+    few, many = np.repeat(np.arange(3), 5000), np.repeat(np.arange(25), 600)
+    for units in (few, many):
+        drawn = sample_units(units, seed=0, rows=1000)
+        assert 990 <= len(drawn) <= 1000 and len(np.unique(units[drawn])) == units.max() + 1
 
 
 def test_probes_of_many_rows_look_at_whole_units_and_say_how_many(monkeypatch):
@@ -143,7 +229,9 @@ def test_probes_of_many_rows_look_at_whole_units_and_say_how_many(monkeypatch):
     (evidence, *_) = decodable.decodable(subject, seed=0, draws=19, tries=4)
     assert 597 < evidence.sizes["rows"] <= 600
     words = dict(evidence.settings["also"])["rows of the probes"]
-    assert words == f"{evidence.sizes['rows']:,} of 900, drawn by unit"
+    counted, inside = words.split(", drawn by unit, ")
+    assert counted == f"{evidence.sizes['rows']:,} of 900"
+    assert 297 <= int(inside.removesuffix(" in the group")) <= 303
 
 
 def test_a_small_side_keeps_the_rows_that_a_contrast_needs(monkeypatch):
@@ -155,6 +243,41 @@ def test_a_small_side_keeps_the_rows_that_a_contrast_needs(monkeypatch):
     assert decodable._drawn(few, subject.test.units, 0).members.sum() >= decodable.ROWS
 
 
+def test_a_small_group_is_kept_whole_where_units_are_on_one_side(monkeypatch):
+    monkeypatch.setattr(decodable, "MOST", 1000)
+    members, units = (np.arange(9000) % 30 == 0).astype("float64"), np.arange(9000)
+    drawn = decodable._drawn(Contrast("a", "a", units, members), units, 0)
+    assert len(drawn.places) == 1000 and drawn.members.sum() == 300
+    assert np.array_equal(drawn.members, members[drawn.places]) and (np.diff(drawn.places) > 0).all()
+
+
+def test_units_with_rows_on_both_sides_are_kept_whole(monkeypatch):
+    monkeypatch.setattr(decodable, "MOST", 1000)
+    members, units = (np.random.default_rng(0).random(9000) < 0.2).astype("float64"), np.arange(9000) // 9
+    drawn = decodable._drawn(Contrast("a", "a", np.arange(9000), members), units, 0)
+    assert 990 < len(drawn.places) <= 1000 and set(np.bincount(units[drawn.places])) == {0, 9}
+
+
+@pytest.mark.parametrize("members, known", [(300, True), (4500, False)])
+def test_more_rows_are_named_only_where_probes_would_look_at_more(members, known, monkeypatch):
+    monkeypatch.setattr(decodable, "MOST", 1000)
+    subject = proxies.world(0, "none", rows=9000)
+    contrast = replace(
+        decodable.all_contrasts(subject.test)[0][0], members=(np.arange(9000) < members).astype("float64")
+    )
+    needed = decodable._needed(subject, decodable._drawn(contrast, subject.test.units, 0), Interval(0.0, -0.04, 0.04))
+    assert needed == (9000 * 4 if known else None)
+
+
+def test_settings_are_chosen_on_rows_of_units_larger_than_the_draw(monkeypatch):
+    monkeypatch.setattr(ladder, "MOST_TUNED", 150)
+    monkeypatch.setattr(ladder, "OTHER_LABELS", 10)
+    subject = ladders.make_subject(ladders.linear_score, seed=0, train=800, test=300, columns=3)
+    train = replace(subject.train, units=np.arange(800) // 200)
+    tuned = ladder.tuning_rows(train, seed=0)
+    assert 140 < len(tuned) <= 150 and len(np.unique(train.units[tuned])) == 4
+
+
 def test_settings_of_simple_models_are_chosen_on_some_rows_and_models_are_trained_on_all(monkeypatch):
     # Boosting machines take seconds each.
     monkeypatch.setattr(ladder, "has_pairs", lambda: False)
@@ -162,6 +285,7 @@ def test_settings_of_simple_models_are_chosen_on_some_rows_and_models_are_traine
     (whole, *_) = simpler.simpler(subject, seed=0, draws=99, tries=4, budget=2)
     assert "tuned_on" not in whole.settings
     monkeypatch.setattr(ladder, "MOST_TUNED", 150)
+    monkeypatch.setattr(ladder, "OTHER_LABELS", 10)
     sizes = []
     fit = ladder._Data.answers
     monkeypatch.setattr(ladder._Data, "answers", lambda *args: sizes.append(len(args[2])) or fit(*args))
@@ -170,3 +294,24 @@ def test_settings_of_simple_models_are_chosen_on_some_rows_and_models_are_traine
     assert set(sizes) == {120, 400}
     words = judge([evidence])[0].also
     assert "150 of 400 training rows" in dict(words)["rows that chose settings"]
+
+
+@pytest.mark.parametrize("rare, drawn", [(5000, 10_000), (200, 25_000), (50, 50_000)])
+def test_settings_are_chosen_on_more_rows_where_nearly_all_have_one_label(rare, drawn):
+    subject = ladders.make_subject(ladders.linear_score, seed=0, train=50, test=30, columns=3)
+    train = subject.train.take(np.arange(50_000) % 50)
+    train = replace(train, units=np.arange(50_000), labels=(np.arange(50_000) < rare).astype(int))
+    tuned = ladder.tuning_rows(train, seed=0)
+    assert len(tuned) == drawn and (train.labels[tuned] > 0).sum() >= 50
+
+
+def test_drawn_rows_without_an_error_are_no_certainty(monkeypatch):
+    monkeypatch.setattr("sanity.audit.harm.ROWS", 300)
+    subject = shifts.answered("noisy", 0)
+    logits = np.tile([5.0, 0.0], (len(subject.test), 1))
+    labels = np.zeros(len(logits), int)
+    right = replace(subject.test, logits=logits, labels=labels)
+    estimate = estimate_rise(right, subject.current, seed=0, resamples=5)
+    assert estimate.drawn == (300, 300) and estimate.weighted.mean == 0
+    assert estimate.weighted.high == pytest.approx(1.96 / (estimate.effective * 300))
+    assert estimate.weighted.low == -estimate.weighted.high

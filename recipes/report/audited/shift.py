@@ -34,9 +34,15 @@ def _columns(rows, family):
 def _windows(rows, family):
     names = [f"from {row['start']:g}" for row in rows]
     points = [(name, row["distance"], row["distance"], row["distance"]) for name, row in zip(names, rows)]
-    meanings = {name: f"{row['column']}, {row['rows']} rows, p = {row['p']:.2g}" for name, row in zip(names, rows)}
+    meanings = {name: f"{row['column']}, {_counted(row)}, p = {row['p']:.2g}" for name, row in zip(names, rows)}
     axis = "largest distance of a column from the reference"
     return f"{family.capitalize()} by window of time", draw_intervals(points, axis=axis, meanings=meanings)
+
+
+def _counted(row):
+    if "rows looked at" in row:
+        return f"{row['rows looked at']} of {row['rows']} rows"
+    return f"{row['rows']} rows"
 
 
 def _short(name):
