@@ -14,9 +14,11 @@ from threadpoolctl import threadpool_limits
 from sanity.audit.components import principal_axes
 from sanity.audit.search import search_slices
 from sanity.audit.slices import ROWS, SHARE, UNITS, Predicates, Slices, list_conditions
+from sanity.audit.swaps import sample_units
 from sanity.seeds import derive_seed
 
-# Principal components at most, rows of one, numbers of clusters that are tried, and rows that they are fitted to.
+# Principal components at most, rows of one, numbers of clusters that are tried, and rows that they are fitted to
+# and that tell what is frequent.
 COMPONENTS, PER_COMPONENT, COUNTS, MOST = 50, 10, (1, 2, 3, 4, 6, 8, 10, 13, 16, 20, 25), 10_000
 # What is frequent in a cluster: draws, and words of each.
 DRAWS, WORDS = 199, 3
@@ -99,7 +101,8 @@ def list_clusters(members, units):
 def frequent_conditions(mask, rows, *, alpha, seed):
     """Values of columns, labels and predicted classes that are more frequent in a cluster than elsewhere.
 
-    Membership is exchanged between units, and the largest of all conditions is compared.
+    Membership is exchanged between units, and the largest of all conditions is compared. Of very many rows some are looked at, drawn
+    by unit.
 
     Args:
         mask: bool [rows].
@@ -110,8 +113,10 @@ def frequent_conditions(mask, rows, *, alpha, seed):
     Returns:
         list of (str, float, float): a condition, its share inside and its share elsewhere, three at most.
     """
+    kept = sample_units(rows.units, seed=derive_seed(seed, "kept"), rows=MOST)
+    mask, rows = mask[kept], rows.take(kept)
     conditions = list_conditions(rows)
-    if not len(conditions):
+    if not len(conditions) or not mask.any():
         return []
     member = mask - mask.mean()
     nothing = np.zeros(len(rows), int)

@@ -8,13 +8,14 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
+from joblib import Parallel, delayed
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from sanity.audit.descriptors import COLOURS, GRADIENTS, WORDS, count_words
 from sanity.audit.permutation import unit_folds
@@ -307,10 +308,22 @@ def _tune(name, data, first, second, settings, kinds):
     def build(setting, final=False):
         return _estimator(name, setting, is_final=final, **options)
 
-    scores = [data.held_out_loss(lambda s=setting: build(s), first) if settings[1:] else 0 for setting in settings]
-    taken = settings[int(np.argmin(scores))]
+    taken = settings[int(np.argmin(_held_out_losses(data, build, first, settings)))] if settings[1:] else settings[0]
     answers = data.answers(build(taken, final=True), first, np.ones(len(first), bool), second)
     return Rung(name, name != BOOSTED, len(settings), taken, answers)
+
+
+def _held_out_losses(data, build, first, settings):
+    """The loss of each setting, side by side: few rows keep one thread busy, and not several."""
+    controller = ThreadpoolController()
+
+    # OpenMP has a limit for each thread.
+    def loss(setting):
+        with controller.limit(limits=1):
+            return data.held_out_loss(lambda: build(setting), first)
+
+    with controller.limit(limits=1):
+        return Parallel(n_jobs=-1, prefer="threads")(delayed(loss)(setting) for setting in settings)
 
 
 def _train_column(data, plain):
@@ -340,7 +353,10 @@ def _estimator(name, setting, *, seed, classes, kinds, is_final):
         bags = {"outer_bags": 4 if is_final else 1, "learning_rate": 0.05, "n_jobs": 1, "random_state": seed % 2**31}
         return kind(feature_types=kinds, interactions=0 if name == ADDITIVE else 10, **bags, **setting)
     if name in (LINEAR, ADDITIVE, *DESCRIBED):
-        linear = Ridge(1 / setting["C"]) if is_regression else LogisticRegression(C=setting["C"], max_iter=1000)
+        # Newton's steps are few where there are two classes and more rows than columns.
+        solver = "newton-cholesky" if classes == 2 and name not in DESCRIBED else "lbfgs"
+        logistic = LogisticRegression(C=setting["C"], max_iter=1000, solver=solver)
+        linear = Ridge(1 / setting["C"]) if is_regression else logistic
         if name not in DESCRIBED:
             return linear
         return make_pipeline(count_words() if DESCRIBED[name] == WORDS else StandardScaler(), linear)

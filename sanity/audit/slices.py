@@ -116,6 +116,14 @@ class Slices:
         names = self.conditions.names
         return names[first] if first == second else f"{names[first]} and {names[second]}"
 
+    def take(self, rows):
+        """The same slices of some rows: `Slices`.
+
+        Args:
+            rows: int [rows that are kept].
+        """
+        return replace(self, conditions=replace(self.conditions, holds=self.conditions.holds[:, rows]))
+
     def masks(self, places):
         """Rows of some slices: bool [slices, rows]."""
         first, second = self.pairs[places].T

@@ -66,7 +66,16 @@ def weak_evidence(check, method, noun, subject, weak, *, names, gates, samples, 
         needed=weak.needed,
         searched=len(weak.slices),
         tables=tables,
+        also=_counted(weak),
     )
+
+
+def _counted(weak):
+    """How many rows were searched, where these are not all."""
+    if weak.searched == len(weak.rows):
+        return ()
+    words = f"{weak.searched:,} of {len(weak.rows):,}, drawn by unit; all rows tell how large an excess is"
+    return (("rows that were searched", words),)
 
 
 def _clauses(weak, method, noun, names):

@@ -7,18 +7,19 @@ import pytest
 from scipy import stats
 
 from recipes.report.audited import shift as figures
-from sanity.audit import drift, excess, ladder
+from sanity.audit import drift, excess, ladder, weak_slices
+from sanity.audit.decoding import Problem
 from sanity.audit.encoding import Encoded, _joined_places
 from sanity.audit.excess import differences, excess_blocks, excess_errors
 from sanity.audit.exchange import centred_errors
 from sanity.audit.eyes import BinaryColumns, Eyes, Steps, area_under_curve, subset_rows
 from sanity.audit.harm import estimate_rise
-from sanity.audit.legitimate import Contrast
+from sanity.audit.legitimate import Contrast, design
 from sanity.audit.rows import Column
 from sanity.audit.search import search_slices
 from sanity.audit.slices import Predicates, Slices, list_slices, shares_of, shares_within
 from sanity.audit.swaps import sample_units
-from sanity.checks import decodable, shift, simpler
+from sanity.checks import checks, decodable, shift, simpler
 from sanity.statistics import Interval
 from sanity.verdict import judge
 from tests.audit_worlds import failures, ladders, proxies, shifts
@@ -79,6 +80,40 @@ def test_the_largest_of_all_slices_does_not_depend_on_how_many_are_held_at_once(
     monkeypatch.setattr(excess, "BLOCK", 5)
     parts = search_slices(slices, errors, rows.units, groups, draws=39, seed=0)
     assert np.allclose(whole.exchanged, parts.exchanged, atol=1e-3) and np.array_equal(whole.p, parts.p)
+
+
+def test_many_rows_are_searched_in_part_and_measured_on_all(monkeypatch):
+    subject = failures.table(3, 6000, effect=0.3, base=0.03, columns=5)
+    (every,) = checks.get("slices")(subject, seed=0, draws=99, tries=2)
+    monkeypatch.setattr(weak_slices, "SEARCHED", 3000)
+    (part,) = checks.get("slices")(subject, seed=0, draws=99, tries=2)
+    (told,) = [text for name, text in part.settings["also"] if name == "rows that were searched"]
+    assert told == "3,000 of 6,000, drawn by unit; all rows tell how large an excess is"
+    assert not every.settings["also"]
+    # The same slice stands out, with the rows and the size that it has among all.
+    assert np.array_equal(part.samples["members"][0], every.samples["members"][0])
+    assert np.array_equal(part.samples["effect"], every.samples["effect"])
+    assert part.samples["members"].shape[1] == 6000
+
+
+def test_rows_that_would_miss_the_margin_are_not_left_out(monkeypatch):
+    subject = failures.table(3, 6000, columns=5)
+    monkeypatch.setattr(weak_slices, "SEARCHED", 500)
+    (evidence,) = checks.get("slices")(subject, seed=0, draws=99, tries=2)
+    assert not evidence.settings["also"]
+    monkeypatch.undo()
+    (every,) = checks.get("slices")(subject, seed=0, draws=99, tries=2)
+    assert np.array_equal(evidence.samples["p"], every.samples["p"])
+
+
+def test_slices_that_drawn_rows_hardly_have_are_not_searched(monkeypatch):
+    """Of persons with very many rows few are drawn, and a slice of ten others may have none of them."""
+    subject = failures.table(3, 6000, columns=5)
+    units = np.concatenate([np.arange(3000) // 30, np.arange(3000) + 100])
+    subject = replace(subject, test=replace(subject.test, units=units, has_units=True))
+    monkeypatch.setattr(weak_slices, "SEARCHED", 2000)
+    (evidence,) = checks.get("slices")(subject, seed=0, draws=99, tries=2)
+    assert np.isfinite(evidence.samples["p"]).all() and np.isfinite(evidence.samples["effect"]).all()
 
 
 def test_a_slice_that_is_a_group_does_not_stand_out_by_what_float32_rounds():
@@ -232,6 +267,20 @@ def test_probes_of_many_rows_look_at_whole_units_and_say_how_many(monkeypatch):
     counted, inside = words.split(", drawn by unit, ")
     assert counted == f"{evidence.sizes['rows']:,} of 900"
     assert 297 <= int(inside.removesuffix(" in the group")) <= 303
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.2])
+def test_copies_of_which_too_many_redraws_lie_above_are_told_early_and_alike(alpha):
+    subject = proxies.world(0, "used", rows=600)
+    (contrast, *_), _ = decodable.all_contrasts(subject.test)
+    features = design(subject.test.take(contrast.places), decodable.legitimate_names(subject, contrast.column))
+    problem = Problem(contrast, subject.test, features, seed=0)
+    told = []
+    for number, members in enumerate((contrast.members, *problem.odds.draw(40, seed=1))):
+        areas = problem._areas(members, problem.values, problem.odds, 99, number)
+        told.append(problem._is_rare(members, problem.values, problem.odds, 99, alpha, number))
+        assert told[-1] == ((areas >= areas[0] - 1e-12).mean() <= alpha)
+    assert told[0] and not all(told)
 
 
 def test_a_small_side_keeps_the_rows_that_a_contrast_needs(monkeypatch):
