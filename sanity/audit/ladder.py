@@ -8,19 +8,19 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from joblib import Parallel, delayed
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
-from threadpoolctl import ThreadpoolController, threadpool_limits
+from threadpoolctl import threadpool_limits
 
 from sanity.audit.descriptors import COLOURS, GRADIENTS, WORDS, count_words
 from sanity.audit.permutation import unit_folds
 from sanity.audit.swaps import sample_units
 from sanity.seeds import derive_seed
+from sanity.threads import in_threads
 
 FOLDS, BUDGET = 5, 4
 # Training rows from which on several threads are worth their while.
@@ -308,22 +308,12 @@ def _tune(name, data, first, second, settings, kinds):
     def build(setting, final=False):
         return _estimator(name, setting, is_final=final, **options)
 
-    taken = settings[int(np.argmin(_held_out_losses(data, build, first, settings)))] if settings[1:] else settings[0]
+    def loss(setting):
+        return data.held_out_loss(lambda: build(setting), first) if settings[1:] else 0
+
+    taken = settings[int(np.argmin(in_threads(loss, settings)))]
     answers = data.answers(build(taken, final=True), first, np.ones(len(first), bool), second)
     return Rung(name, name != BOOSTED, len(settings), taken, answers)
-
-
-def _held_out_losses(data, build, first, settings):
-    """The loss of each setting, side by side: few rows keep one thread busy, and not several."""
-    controller = ThreadpoolController()
-
-    # OpenMP has a limit for each thread.
-    def loss(setting):
-        with controller.limit(limits=1):
-            return data.held_out_loss(lambda: build(setting), first)
-
-    with controller.limit(limits=1):
-        return Parallel(n_jobs=-1, prefer="threads")(delayed(loss)(setting) for setting in settings)
 
 
 def _train_column(data, plain):

@@ -19,6 +19,7 @@ from sanity.evidence import Evidence, Gate
 from sanity.ruling import About, rules
 from sanity.seeds import derive_seed
 from sanity.statistics import exchange_p
+from sanity.threads import in_threads
 
 ALL = "protected columns"
 # The margin, in area under the ROC curve, and how often the column is drawn anew.
@@ -58,10 +59,14 @@ def decodable(subject, *, seed, draws=DRAWS, tries=TRIES):
         )
         for number, contrast in enumerate(_drawn(contrast, rows.units, seed) for contrast in contrasts)
     ]
-    decoded = [problem.decode(draws) for problem in problems]
+    decoded = in_threads(lambda problem: problem.decode(draws), problems)
     p = exchange_p(np.array([part.areas for part in decoded]))
     options = {"seed": seed, "draws": draws, "tries": tries, "left_out": few}
-    return [_evidence(subject, *part, gates, options, len(problems)) for part in zip(problems, decoded, p)]
+
+    def evidence(part):
+        return _evidence(subject, *part, gates, options, len(problems))
+
+    return in_threads(evidence, zip(problems, decoded, p))
 
 
 def _drawn(contrast, units, seed):

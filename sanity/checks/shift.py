@@ -38,6 +38,7 @@ from sanity.evidence import Evidence, Gate
 from sanity.ruling import About
 from sanity.seeds import derive_seed
 from sanity.statistics import Interval
+from sanity.threads import in_threads
 
 NOUN = "SHIFT"
 # Area under the curve less a half, and distance of a column; the second shifts by about .13 deviations.
@@ -64,11 +65,11 @@ def shift(subject, *, seed, draws=999, tries=TRIES):
     if any(gate.status != "passed" for gate in gates):
         return [Evidence("shift", "inputs", subject.title, subject.sizes, {}, gates)]
     families = {name: encode(subject.test, subject.current) for name, encode in FAMILIES.items()}
-    return [
-        _measure(subject, name, encoded, gates, derive_seed(seed, name), draws, tries)
-        for name, encoded in families.items()
-        if encoded is not None
-    ]
+
+    def measure(name):
+        return _measure(subject, name, families[name], gates, derive_seed(seed, name), draws, tries)
+
+    return in_threads(measure, [name for name, encoded in families.items() if encoded is not None])
 
 
 def comparison_gates(subject, fewest):
