@@ -60,6 +60,8 @@ setup(
         "scipy>=1.11",
         "scikit-image>=0.24",
         "scikit-learn>=1.5",
+        # Both come with scikit-learn, and are imported by the lab itself.
+        "joblib>=1.3",
         "threadpoolctl>=3.1",
         "tifffile>=2024.1",
         "h5py>=3.11",
