@@ -43,8 +43,11 @@ class Encoded:
     @property
     def standard(self):
         """Values in deviations from their mean, missing ones at the mean, far ones cut: float32 [rows, columns]."""
-        values = (self.values - np.nanmean(self.values, axis=0)) / _deviations(self.values)
-        return np.clip(np.nan_to_num(values), -CUT, CUT).astype("float32")
+        # Column by column, since copies of a large table are larger than all else.
+        standard = np.empty(self.values.shape, "float32")
+        for column, values in zip(standard.T, self.values.T):
+            column[:] = np.clip(np.nan_to_num((values - np.nanmean(values)) / _deviation(values)), -CUT, CUT)
+        return standard
 
     def take(self, rows):
         """Some of the rows, with the columns that vary there.
@@ -71,9 +74,8 @@ class Encoded:
         return Encoded(self.names, self.owners, self.values, np.asarray(is_current), self.units, self.left_out)
 
 
-def _deviations(values):
-    deviations = np.nanstd(values, axis=0)
-    return np.where(deviations > 0, deviations, 1)
+def _deviation(values):
+    return np.nanstd(values) or 1.0
 
 
 def encode_inputs(reference, current):

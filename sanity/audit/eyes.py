@@ -25,7 +25,7 @@ ENERGY_ROWS, CLASSIFIER_ROWS = 2000, 20_000
 # Columns whose products an eye sees, folds, and penalties as shares of the rows.
 TOP, FOLDS, PENALTY, PENALTY_OF_PRODUCTS = 30, 5, 0.01, 0.3
 # Draws that the scale of a column's distance is taken from, cells of exchanges at a time, and steps of a column of many rows.
-SCALING, CELLS, STEPS = 100, 32_000_000, 2000
+SCALING, CELLS, STEPS = 100, 8_000_000, 2000
 # Units of a side that a draw of rows keeps where there are as many, and sides for which solving is no dearer than an inverse.
 KEPT_UNITS, FEW_SIDES = 100, 10
 # The part of the rows of a side that one unit may have, where rows are drawn.
@@ -231,7 +231,8 @@ class Energy:
 
     def __init__(self, standard):
         self.standard = standard
-        distances = np.sqrt(_squared(standard, standard))
+        distances = _squared(standard, standard)
+        np.sqrt(distances, out=distances)
         means = distances.mean(axis=0, dtype="float64").astype("float32")
         distances -= means[:, None]
         distances -= means[None]
@@ -277,8 +278,9 @@ class Energy:
 
 
 def _squared(first, second):
-    squares = (first**2).sum(axis=1)[:, None] + (second**2).sum(axis=1)[None]
-    squares -= 2 * first @ second.T
+    squares = first @ (-2 * second.T)
+    squares += (first**2).sum(axis=1)[:, None]
+    squares += (second**2).sum(axis=1)[None]
     return np.maximum(squares, 0, out=squares)
 
 
@@ -396,13 +398,16 @@ def products_of(standard):
     """
     correlations = (standard.T @ standard / max(len(standard), 1)) ** 2
     top = np.sort(np.argsort(-correlations.sum(axis=0), kind="stable")[:TOP])
-    first, second = np.triu_indices(len(top))
-    products = standard[:, top[first]] * standard[:, top[second]]
-    products -= products.mean(axis=0)
-    deviations = products.std(axis=0)
-    kept = deviations > 1e-4
-    products = np.clip(products[:, kept] / deviations[kept], -CUT, CUT)
-    return products - products.mean(axis=0), np.stack([top[first], top[second]], axis=1)[kept]
+    products, pairs = np.empty((len(top) * (len(top) + 1) // 2, len(standard)), "float32"), []
+    for first, second in zip(*np.triu_indices(len(top))):
+        product = standard[:, top[first]] * standard[:, top[second]]
+        product -= product.mean()
+        deviation = product.std()
+        if deviation > 1e-4:
+            np.clip(product / deviation, -CUT, CUT, out=product)
+            products[len(pairs)] = product - product.mean()
+            pairs.append((top[first], top[second]))
+    return products[: len(pairs)].T, np.array(pairs, int).reshape(-1, 2)
 
 
 def mean_differences(centred, sides):

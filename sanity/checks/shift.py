@@ -64,12 +64,14 @@ def shift(subject, *, seed, draws=999, tries=TRIES):
     gates = comparison_gates(subject, ROWS)
     if any(gate.status != "passed" for gate in gates):
         return [Evidence("shift", "inputs", subject.title, subject.sizes, {}, gates)]
-    families = {name: encode(subject.test, subject.current) for name, encode in FAMILIES.items()}
 
     def measure(name):
-        return _measure(subject, name, families[name], gates, derive_seed(seed, name), draws, tries)
+        encoded = FAMILIES[name](subject.test, subject.current)
+        if encoded is None:
+            return None
+        return _measure(subject, name, encoded, gates, derive_seed(seed, name), draws, tries)
 
-    return in_threads(measure, [name for name, encoded in families.items() if encoded is not None])
+    return [evidence for evidence in in_threads(measure, FAMILIES) if evidence is not None]
 
 
 def comparison_gates(subject, fewest):
@@ -97,9 +99,11 @@ def _measure(subject, name, encoded, gates, seed, draws, tries):
     if not encoded.names:
         gate = Gate("columns to compare", "failed", "all columns are constant or left out")
         return Evidence("shift", name, subject.title, subject.sizes, {}, (*gates, gate))
-    eyes = Eyes(encoded, seed=derive_seed(seed, "eyes"))
+    # The eyes on the reference are gone before there are others, which take as much memory.
     reference = encoded.take(~encoded.is_current)
-    sight, tried, margins = _look(subject, eyes, reference, seed, draws, tries)
+    null, margins = _look_at_reference(subject, reference, min(draws, DRAWS_OF_COPIES), tries, seed)
+    eyes = Eyes(encoded, seed=derive_seed(seed, "eyes"))
+    sight, tried = _look(subject, eyes, null, seed, draws, tries)
     effect, linear = drift_size(eyes, 1 - subject.alpha)
     delta = max(DELTA, margins[0]) if margins else DELTA
     p = min_p(sight.statistics)
@@ -125,14 +129,13 @@ def _measure(subject, name, encoded, gates, seed, draws, tries):
     )
 
 
-def _look(subject, eyes, reference, seed, draws, tries):
-    """What the eyes see of the data and of copies, and the margins that blocks of the reference set: (sight, `Tries`, margins)."""
+def _look(subject, eyes, null, seed, draws, tries):
+    """What the eyes see of the data and of planted copies, beside alarms on null ones: (sight, `Tries`)."""
     sides, columns, amounts = _planted_sides(eyes, tries, seed)
     sight = eyes.look(draws, copies=sides)
     planted = planted_statistics(eyes, sight, sides, columns, amounts, seed=seed)
-    null, margins = _look_at_reference(subject, reference, min(draws, DRAWS_OF_COPIES), tries, seed)
     alarms = np.concatenate([null, _alarms(planted, sight.statistics[1:], subject.alpha)])
-    return sight, read_copies(alarms, tries), margins
+    return sight, read_copies(alarms, tries)
 
 
 def _planted_sides(eyes, tries, seed):
