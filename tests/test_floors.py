@@ -19,6 +19,13 @@ def parse(path):
     return ast.parse(path.read_text())
 
 
+@pytest.fixture(scope="module", autouse=True)
+def forget_trees():
+    """Syntax trees are a million objects, which the garbage collector would look through in all tests after these."""
+    yield
+    parse.cache_clear()
+
+
 def imported(path):
     for node in ast.walk(parse(path)):
         if isinstance(node, ast.Import):
