@@ -6,6 +6,8 @@
 mask: bool over the positions, those that were drawn on. The tag `kind` of a cue says which of the two it is.
 """
 
+import functools
+
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
@@ -64,12 +66,19 @@ def text(image, rng, *, variant):
         the image with the cue, and bool [rows, columns], where it lies.
     """
     rows, columns = image.shape[:2]
+    return _printed(image, _letters(rows, columns, rows / 2 + (rng.random() - 0.5) * rows / 8, variant))
+
+
+# A planting asks for the same label with and without the other cue, and with one cue moved.
+@functools.lru_cache(4096)
+def _letters(rows, columns, middle, variant):
+    """Where two letters are dark, around a row: bool [rows, columns]."""
     label = Image.new("L", (columns, rows), 0)
-    place = (columns / 2, rows / 2 + (rng.random() - 0.5) * rows / 8)
+    font = ImageFont.load_default(0.7 * columns)
     ImageDraw.Draw(label).text(
-        place, ("AB", "XY")[variant], 255, ImageFont.load_default(0.7 * columns), "mm", stroke_width=columns // 24
+        (columns / 2, middle), ("AB", "XY")[variant], 255, font, "mm", stroke_width=columns // 24
     )
-    return _printed(image, np.asarray(label) > 127)
+    return np.asarray(label) > 127
 
 
 @cues.register(kind="image")

@@ -1,5 +1,6 @@
 """Statistics: intervals that resample what was sampled (photographs, networks) and nothing else, and exact permutation tests."""
 
+import functools
 import itertools
 import math
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from scipy import stats
 DRAWS = 2000
 # Fewer units allow no interval, and no sign test below .05.
 FEWEST = 6
+# Draws of the same seed and size are asked for again and again: so many are kept, of at most so many numbers each.
+KEPT, MOST_KEPT = 32, 1_000_000
 
 
 @dataclass(frozen=True)
@@ -275,14 +278,38 @@ def sign_flips(differences, *, seed, draws=DRAWS * 5):
     size = np.sqrt((values**2).sum(axis=1, keepdims=True))
     values = np.divide(values, size, out=np.zeros_like(values), where=size > 0)
     units = values.shape[1]
-    if units <= 12:
-        flips = np.array(list(itertools.product((1.0, -1.0), repeat=units)))
-    else:
-        flips = np.random.default_rng(seed).choice((1.0, -1.0), (draws, units))
-        flips[0] = 1
+    flips = _keep(_all_signs)(units) if units <= 12 else _keep(_draw_signs, draws * units)(units, seed, draws)
     largest = (flips @ values.T).max(axis=1)
     beyond = (largest[None] >= values.sum(axis=1, keepdims=True) - 1e-9).mean(axis=1)
     return np.where(size[:, 0] > 0, beyond, 1.0)
+
+
+def _all_signs(units):
+    """All ways to give units a sign, the observed one first: float64 [ways, units]."""
+    return np.array(list(itertools.product((1.0, -1.0), repeat=units)))
+
+
+def _draw_signs(units, seed, draws):
+    """Random ways to give units a sign, the observed one first: float64 [draws, units]."""
+    signs = np.random.default_rng(seed).choice((1.0, -1.0), (draws, units))
+    signs[0] = 1
+    return signs
+
+
+def _keep(draw, count=0):
+    """A function that draws an array from hashable arguments, or one that keeps what it has drawn: read-only, and not of too many numbers."""
+    return _kept(draw) if count <= MOST_KEPT else draw
+
+
+@functools.cache
+def _kept(draw):
+    @functools.lru_cache(KEPT)
+    def draw_once(*arguments):
+        numbers = draw(*arguments)
+        numbers.setflags(write=False)
+        return numbers
+
+    return draw_once
 
 
 def rotations(agreements, *, seed, draws=DRAWS * 5):
@@ -535,8 +562,15 @@ def krippendorff_alpha(ratings):
 
 def _draw_counts(sizes, seed, draws):
     """How often each row of each axis is drawn: list of float64 [draws, size]."""
+    drawn = _keep(_draw_all_counts, draws * sum(sizes))(tuple(sizes), seed, draws)
+    return np.split(drawn, np.cumsum(sizes)[:-1], axis=1)
+
+
+def _draw_all_counts(sizes, seed, draws):
     rng = np.random.default_rng(seed)
-    return [rng.multinomial(size, np.full(size, 1 / size), draws).astype("float64") for size in sizes]
+    return np.concatenate(
+        [rng.multinomial(size, np.full(size, 1 / size), draws) for size in sizes], axis=1, dtype="float64"
+    )
 
 
 def _mean_and_resamples(values, counts):

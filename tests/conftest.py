@@ -22,9 +22,9 @@ def pytest_collection_finish():
 
 
 @pytest.fixture(scope="module", autouse=True)
-def threads_of_audits(request):
-    """One thread for an audit's many small matrix products: those of several workers wait for each other."""
-    with threadpool_limits(1 if "audit" in request.path.name else None):
+def one_thread():
+    """One thread for small matrix products and neighbours: those of several workers wait for each other, and burn time."""
+    with threadpool_limits(1):
         yield
 
 

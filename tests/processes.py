@@ -1,25 +1,101 @@
 """Processes: the `lab` command in a process of its own, and the files that it leaves."""
 
+import atexit
+import concurrent.futures
+import multiprocessing
+import os
 import pathlib
 import subprocess
 import sys
+import types
 
 from lab.remote import as_path
 
 ROOT = pathlib.Path(__file__).parent.parent
+COMMAND = "import sys; from recipes.cli import main; main(sys.argv[1:])"
 
 
 def start_run(recipe, out, *words, first="", **options):
-    """Begin `lab run` in a process of its own, which does `first`, Python code, before it: `subprocess.Popen`."""
-    code = f"{first}; import sys; from recipes.cli import main; main(sys.argv[1:])".removeprefix("; ")
-    return subprocess.Popen(
-        [sys.executable, "-c", code, "run", str(recipe), "--out", str(out), *words],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **options,
-    )
+    """Begin `lab run` in a process of its own, which does `first`, Python code, before it: as `start_code`."""
+    code = f"{first}; {COMMAND}".removeprefix("; ")
+    return start_code(code, "run", recipe, "--out", out, *words, **options)
+
+
+def start_code(code, *words, cwd=ROOT, **options):
+    """Begin Python code in a process of its own: `Forked` where TensorFlow's libraries can be forked, else `subprocess.Popen`.
+
+    What is tested of imports, of memory or of the interpreter itself needs a new interpreter, and is no case for this.
+    """
+    if sys.platform == "linux":
+        return Forked(code, *map(str, words), cwd=cwd, **options)
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen([sys.executable, "-c", code, *map(str, words)], cwd=cwd, **streams, **options)
+
+
+class Forked:
+    """Python code in a process that is forked from one that has imported TensorFlow, and has computed nothing.
+
+    Five seconds of imports are saved. It has the attributes and methods of `subprocess.Popen` that the tests use.
+    """
+
+    def __init__(self, code, *words, cwd, env=None, start_new_session=False):
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["lab.environment", "recipes.cli", "recipes.session", "recipes.runs"])
+        pipes = [context.Pipe(duplex=False) for _ in ("stdout", "stderr")]
+        place = (str(cwd), dict(os.environ if env is None else env), start_new_session)
+        self.process = context.Process(target=_run_code, args=(code, words, *place, [end for _, end in pipes]))
+        self.process.start()
+        self.pid = self.process.pid
+        self.stdout, self.stderr = (os.fdopen(os.dup(end.fileno())) for end, _ in pipes)
+        for end in (end for pipe in pipes for end in pipe):
+            end.close()
+
+    @property
+    def returncode(self):
+        return self.process.exitcode
+
+    def poll(self):
+        return self.process.exitcode
+
+    def wait(self, timeout=None):
+        self.process.join(timeout)
+        return self.process.exitcode
+
+    def send_signal(self, number):
+        os.kill(self.pid, number)
+
+    def communicate(self, timeout=None):
+        """Wait until it has ended: (standard output, error stream)."""
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            readers = [pool.submit(stream.read) for stream in (self.stdout, self.stderr)]
+            try:
+                texts = tuple(reader.result(timeout) for reader in readers)
+            except TimeoutError:
+                self.process.kill()
+                raise
+        self.wait()
+        return texts
+
+
+def _run_code(code, words, cwd, env, start_new_session, streams):
+    """In a forked process: become what `python -c` would have become."""
+    if start_new_session:
+        os.setsid()
+    for number, stream in enumerate(streams, start=1):
+        os.dup2(stream.fileno(), number)
+        stream.close()
+    os.chdir(cwd)
+    multiprocessing.process.ORIGINAL_DIR = cwd
+    os.environ.clear()
+    os.environ.update(env)
+    sys.argv, sys.path[:0] = ["-c", *words], [""]
+    # It may start processes itself, and these read no script of the tests.
+    multiprocessing.process._parent_process = None
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        exec(compile(code, "<string>", "exec"), sys.modules["__main__"].__dict__)
+    finally:
+        atexit._run_exitfuncs()
 
 
 def contents(out):

@@ -24,6 +24,7 @@ from lab.data import PHOTOGRAPHS
 from recipes.cli import main
 from recipes.help import heading_of
 from tests import attention_networks, audit_files, concept_files, own_data, text_networks
+from tests.shared_networks import shared_networks
 from tests.shortcut_pictures import noise
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -99,6 +100,13 @@ def commands(text):
 
 def page_commands():
     return [(page.name, line) for page in PAGES for line in commands(text_of(page))]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def networks():
+    """The default network and the files of the folder are loaded once for all examples that name them."""
+    with shared_networks():
+        yield
 
 
 @pytest.fixture(scope="module")

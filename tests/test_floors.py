@@ -1,6 +1,7 @@
 """The floors: imports run one way, the command's help is quick, names keep their promises."""
 
 import ast
+import functools
 import pathlib
 import subprocess
 import sys
@@ -12,8 +13,21 @@ FLOORS = {"lab": 1, "sanity": 2, "recipes": 3}
 FILES = [path for floor in FLOORS for path in sorted((ROOT / floor).rglob("*.py"))]
 
 
+@functools.cache
+def parse(path):
+    """A file's syntax tree, which every test reads and none changes."""
+    return ast.parse(path.read_text())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forget_trees():
+    """Syntax trees are a million objects, which the garbage collector would look through in all tests after these."""
+    yield
+    parse.cache_clear()
+
+
 def imported(path):
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parse(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name.split(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -32,7 +46,7 @@ def test_imports_run_one_way(path):
 def test_only_recipes_write_or_print(path):
     calls = {
         node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(parse(path))
         if isinstance(node, ast.Call)
     }
     assert not calls & {"print", "write_text", "write_bytes", "savefig", "set_seed", "set_random_seed"}
@@ -40,7 +54,7 @@ def test_only_recipes_write_or_print(path):
 
 def imported_modules(path):
     """Modules that a file imports, inside functions too: iterator of str."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parse(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -65,7 +79,7 @@ TYPED = {("measurements.py", "chosen"), ("randomization.py", "own")}
 
 def names(path):
     """Every name that a file gives to a value, a parameter or a function."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parse(path)):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             yield node.id
         elif isinstance(node, ast.arg):
@@ -86,7 +100,7 @@ def test_sanity_names_no_explainer_but_the_controls():
     for path in (ROOT / "sanity").rglob("*.py"):
         strings = {
             node.value
-            for node in ast.walk(ast.parse(path.read_text()))
+            for node in ast.walk(parse(path))
             if isinstance(node, ast.Constant) and isinstance(node.value, str)
         }
         assert not strings & words, path
@@ -143,7 +157,7 @@ def test_every_public_function_and_class_has_a_docstring():
     bare = [
         f"{path.relative_to(ROOT)}: {name}"
         for path in FILES
-        for name, node in public_definitions(ast.parse(path.read_text()).body)
+        for name, node in public_definitions(parse(path).body)
         if not ast.get_docstring(node)
     ]
     assert bare == []
@@ -185,7 +199,7 @@ def test_functions_of_several_arguments_say_what_they_take_and_return():
     definitions = [
         (path.relative_to(ROOT).as_posix(), name, node)
         for path in FILES
-        for name, node in public_definitions(ast.parse(path.read_text()).body)
+        for name, node in public_definitions(parse(path).body)
     ]
     bases = {
         name: [ast.unparse(base) for base in node.bases] for _, name, node in definitions if hasattr(node, "bases")

@@ -4,6 +4,14 @@ import pytest
 from PIL import Image
 
 from recipes.cli import main
+from tests.shared_networks import shared_networks
+
+
+@pytest.fixture(scope="package", autouse=True)
+def networks_of_commands():
+    """A network that commands name alike is loaded once."""
+    with shared_networks():
+        yield
 
 
 @pytest.fixture

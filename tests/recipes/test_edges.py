@@ -15,9 +15,7 @@ from PIL import Image
 
 from recipes import schema
 from recipes.errors import as_options
-
-ROOT = pathlib.Path(__file__).parent.parent.parent
-
+from tests.processes import start_run
 
 REFUSED = {
     "no method": (["--method", ""], "--method names at least one"),
@@ -265,9 +263,7 @@ def test_a_network_that_answers_all_alike_is_said_to_be_collapsed(command, dogs)
 @pytest.mark.slow
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_run_says_what_is_kept_and_goes_on(quick, tmp_path, number, code):
-    words = [sys.executable, "-c", "import sys; from recipes.cli import main; main(sys.argv[1:])", "run", str(quick)]
-    words += ["--out", str(tmp_path / "artifacts")]
-    run = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    run = start_run(quick, tmp_path / "artifacts")
     for line in run.stderr:
         if line.startswith("photographs"):
             break
@@ -277,8 +273,9 @@ def test_a_stopped_run_says_what_is_kept_and_goes_on(quick, tmp_path, number, co
     assert run.wait() == code and "are done and kept" in messages and "Give the same command again" in messages, (
         messages
     )
-    again = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
-    assert again.returncode == 0 and "0 done before" not in again.stderr
+    again = start_run(quick, tmp_path / "artifacts")
+    _, error = again.communicate()
+    assert again.returncode == 0 and "0 done before" not in error
 
 
 @pytest.mark.parametrize("method, code", [("swallows_a_stop", 143), ("ignores_a_stop", 130)])

@@ -2,8 +2,6 @@
 
 import json
 import pathlib
-import subprocess
-import sys
 from xml.etree import ElementTree
 
 import numpy as np
@@ -11,6 +9,7 @@ import pytest
 from PIL import Image
 
 from recipes.store import Store
+from tests.processes import COMMAND, start_code
 
 FAULTS = ["raises", "raises_without_words", "writes", "assigns_and_raises", "trains", "leaves", "empty", "nothing"]
 
@@ -118,10 +117,10 @@ def test_what_is_written_past_python_does_not_spoil_the_result(small_file, tmp_p
     Image.fromarray(np.zeros((20, 20, 3), "uint8")).save(tmp_path / "photo.png")
     words = ["explain", tmp_path / "photo.png", "--model", small_file, "--input-range", -1, 1, "--json"]
     words += ["--method", external_name("shouts"), "--out", tmp_path]
-    code = "from recipes.cli import main; main()"
-    done = subprocess.run([sys.executable, "-c", code, *map(str, words)], capture_output=True, text=True)
-    assert done.returncode == 0 and "loud" in done.stderr
-    assert json.loads(done.stdout)["failed"] == []
+    done = start_code(COMMAND, *words)
+    output, error = done.communicate()
+    assert done.returncode == 0 and "loud" in error
+    assert json.loads(output)["failed"] == []
 
 
 def test_the_fixture_breaks_the_users_test_at_a_fault(lab_check, small_file):

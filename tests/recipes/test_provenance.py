@@ -4,7 +4,6 @@ import importlib
 import importlib.util
 import json
 import pathlib
-import subprocess
 import sys
 
 import keras
@@ -14,6 +13,7 @@ from PIL import Image
 
 from recipes import provenance
 from tests import networks
+from tests.processes import COMMAND, start_code
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 
@@ -125,16 +125,10 @@ def test_versions_name_the_libraries_behind_adapters():
 
 
 def lab(folder, *words):
-    code = "import sys; from recipes.cli import main; main(sys.argv[1:])"
-    done = subprocess.run(
-        [sys.executable, "-c", code, *map(str, words)],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    done = start_code(COMMAND, *words, cwd=folder, env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"})
+    output, error = done.communicate()
+    assert done.returncode == 0, error
+    return json.loads(output)
 
 
 @pytest.mark.slow

@@ -341,7 +341,7 @@ def paired(build, passes=30, count=360, **compiled):
         order = order.astype(int)
         if len(order):
             # One long pass, because every pass of Keras takes a while to begin.
-            model.fit(inputs[order], labels[order], batch_size=32, shuffle=False, verbose=0)
+            model.fit(inputs[order], labels[order], batch_size=64, shuffle=False, verbose=0)
         return model
 
     subject = finetuned(build, count=count)

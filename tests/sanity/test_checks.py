@@ -26,6 +26,7 @@ from sanity.verdict import judge
 from sanity.worlds import worlds
 from sanity.worlds.canvas import SIDE
 from sanity.worlds.training import Trainer
+from sanity.worlds.world import Training
 from tests import networks
 
 JUDGED = [name for name in names_of("maps") if checks.tag(checks.get(name), "judged", True)]
@@ -586,8 +587,9 @@ def test_segments_go_whole_and_tied_ones_in_any_order():
 
 @pytest.fixture(scope="module")
 def series():
-    """A world whose networks are trained in a second."""
-    return world_subject(worlds.get("series")(), seed=0, replicates=1, images=16)
+    """A world whose networks are trained in a second, also on samples in which too little is left to learn."""
+    world = dataclasses.replace(worlds.get("series")(), training=Training(samples=400, passes=60))
+    return world_subject(world, seed=0, replicates=1, images=16)
 
 
 def test_retraining_measures_what_is_lost_what_is_kept_and_what_leaks(series):
