@@ -1,7 +1,7 @@
 """First layer: the linear operations that all of an input goes through first, whose gradient can be taken of a sum of slopes.
 
-    operations = first_operations(leaf, scores)     of a trace: the last one is a convolution, or there are none
-    slope_before(operations, other, total)          the gradient at another input of the same rows
+operations = first_operations(leaf, scores)     of a trace: the last one is a convolution, or there are none
+slope_before(operations, other, total)          the gradient at another input of the same rows
 """
 
 from lab import taps
