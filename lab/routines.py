@@ -7,7 +7,7 @@ seeds and counts are tensors. Gradients flow to inputs and activations, never to
 import numpy as np
 from scipy import special
 
-from lab import chunks, taps
+from lab import chunks, first_layer, taps
 from lab.activation_rules import ruled_gradient
 from lab.environment import keras, tf
 from lab.host import HostModel, raise_fault
@@ -472,8 +472,11 @@ def sampled_gradient(network, inputs, objective, draw, options, samples, *, besi
 
         def step(indices, sums):
             drawn, shares, factors = _draw_samples(network, draw, inputs, beside, options, indices, samples)
-            slopes = _multiply_factors(_slopes_at(network, objective, weights, drawn, numbers, width), factors)
-            powers = _power_sums(slopes, shares, squares)
+            scores, merged = _scores_at(network, objective, weights, drawn, numbers, width)
+            powers = None if squares else _sum_before(inputs, merged, scores, shares, factors)
+            if powers is None:
+                slopes = _unmerge(slopes_of(scores, merged, objective), drawn)
+                powers = _power_sums(_multiply_factors(slopes, factors), shares, squares)
             return tf.nest.map_structure(lambda total, power: total + power, sums, powers)
 
         sums = tuple(tf.nest.map_structure(_zeros, inputs) for _ in range(1 + squares))
@@ -487,12 +490,37 @@ def sampled_gradient(network, inputs, objective, draw, options, samples, *, besi
     return sums if squares else sums[0]
 
 
-def _slopes_at(network, objective, weights, drawn, numbers, width):
-    """The gradient at drawn samples [batch, width, ...], in their structure and shape."""
+def _scores_at(network, objective, weights, drawn, numbers, width):
+    """The scores of drawn samples [batch, width, ...], and the samples as inputs [batch * width, ...]."""
     repeated = tf.nest.map_structure(lambda array: tf.repeat(array, width, axis=0), numbers)
     merged = tf.nest.map_structure(_merge_samples, drawn)
-    _, slopes = score_and_gradient(network, objective, weights, merged, repeated)
+    trace = network.trace(merged, objective.paths)
+    return score(objective.structure, weights, repeated, trace), merged
+
+
+def _unmerge(slopes, drawn):
+    """Slopes [batch * width, ...] in the structure and shape of drawn samples [batch, width, ...]."""
     return tf.nest.map_structure(lambda slope, leaf: tf.reshape(slope, tf.shape(leaf)), slopes, drawn)
+
+
+def _sum_before(inputs, merged, scores, shares, factors):
+    """The weighted sum of slopes over samples, taken behind the first layer, whose own gradient is that of the sum.
+
+    A convolution's gradient is linear. At three colours it takes a fourteenth of ResNet50's time.
+
+    Returns:
+        tuple of one structure in that of the inputs; None where the first layer is another, or slopes have factors.
+    """
+    leaf, *others = tf.nest.flatten(merged)
+    is_plain = not others and leaf.dtype == scores.dtype == tf.float32 and factors == [None]
+    operations = first_layer.first_operations(leaf, scores) if is_plain else []
+    row_weights = tf.tile(shares, tf.shape(tf.nest.flatten(inputs)[0])[:1])
+    slopes = tf.gradients(scores, operations[-1].outputs, grad_ys=row_weights)[0] if operations else None
+    if slopes is None:
+        return None
+    by_sample = tf.reshape(slopes, tf.concat([[-1, tf.size(shares)], tf.shape(slopes)[1:]], 0))
+    sums = first_layer.slope_before(operations, tf.nest.flatten(inputs)[0], tf.reduce_sum(by_sample, axis=1))
+    return (tf.nest.pack_sequence_as(inputs, [sums]),)
 
 
 def batch_statistics(network, inputs, paths):
@@ -542,6 +570,23 @@ def score_and_gradient(network, objective, weights, inputs, numbers):
     """
     trace = network.trace(inputs, objective.paths)
     scores = score(objective.structure, weights, numbers, trace)
+    return tf.cast(scores, tf.float32), slopes_of(scores, inputs, objective)
+
+
+def slopes_of(scores, inputs, objective):
+    """Inside a trace: the gradient of scores in the structure of the inputs (zeros for unused leaves).
+
+    Args:
+        scores: tensor [batch].
+        inputs: tensors that a network takes [batch, ...].
+        objective: the `Objective` of the scores, for errors.
+
+    Returns:
+        tensors in the structure and shape of the inputs.
+
+    Raises:
+        Refused: where no gradient reaches any input.
+    """
     leaves = tf.nest.flatten(inputs)
     floating = [leaf for leaf in leaves if leaf.dtype.is_floating]
     gradients = iter(tf.gradients(scores, floating))
@@ -551,7 +596,7 @@ def score_and_gradient(network, objective, weights, inputs, numbers):
             f"A gradient needs a score that depends on the inputs. Received: {objective}, which no gradient connects to them."
         )
     slopes = [_zeros(leaf) if slope is None else slope for slope, leaf in zip(slopes, leaves)]
-    return tf.cast(scores, tf.float32), tf.nest.pack_sequence_as(inputs, slopes)
+    return tf.nest.pack_sequence_as(inputs, slopes)
 
 
 def run(network, key, body, batched, shared, *, most=None, pad=None, ready=None):

@@ -8,6 +8,7 @@ import collections
 import contextlib
 import functools
 import threading
+import types
 
 from lab import layout
 from lab.environment import keras, tf
@@ -36,8 +37,8 @@ def intercept(layers, *interceptors):
 @contextlib.contextmanager
 def _tap(layer, interceptors, thread):
     # Written to __dict__ because Keras's __setattr__ would track and convert it.
-    before = {name: layer.__dict__[name] for name in ("call", *_plain_methods(layer)) if name in layer.__dict__}
     plain = {name: function.__get__(layer) for name, function in _plain_methods(layer).items()}
+    before = {name: layer.__dict__[name] for name in ("call", *plain) if name in layer.__dict__}
     original = layer.__dict__.get("call", layer.call)
     layer.__dict__.update(plain)
     layer.__dict__["call"] = _chain(layer, plain.get("call", original), original, interceptors, thread)
@@ -54,7 +55,8 @@ def _plain_methods(layer):
     functions = {}
     for base in reversed(type(layer).__mro__):
         for name, value in vars(base).items():
-            if isinstance(value, tf.types.experimental.PolymorphicFunction):
+            # Nearly all are plain functions, and an abstract class is slow to ask.
+            if type(value) is not types.FunctionType and isinstance(value, tf.types.experimental.PolymorphicFunction):
                 functions[name] = value.python_function
             else:
                 functions.pop(name, None)

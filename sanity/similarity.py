@@ -3,11 +3,12 @@
 Read every measure against its own null: what ties alone reach, and what two random networks reach.
 """
 
+import functools
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy import ndimage, stats
+from scipy import ndimage
 
 from lab.registry import Registry
 
@@ -38,7 +39,7 @@ class PooledMap:
     @cached_property
     def input_ranks(self):
         """Mid-ranks of the input's magnitude: float64 [positions], None where it is constant or unknown."""
-        return None if self.input is None else _ranks(self.input.ravel())
+        return None if self.input is None else _shared_ranks(self.input.tobytes(), self.input.dtype.str)
 
     @cached_property
     def signed_ranks(self):
@@ -179,9 +180,37 @@ def _ranks(values):
     """Mid-ranks, centred and of unit length: float64; None where a rank correlation would say nothing."""
     if len(values) < FEWEST or not np.isfinite(values).all() or (values == values[0]).all():
         return None
-    ranks = stats.rankdata(values)
+    ranks = mid_ranks(values)
     ranks -= ranks.mean()
     return ranks / np.sqrt(_inner(ranks, ranks))
+
+
+# Of a few inputs, because maps under all weights and of all methods stand beside the same ones.
+@functools.lru_cache(maxsize=32)
+def _shared_ranks(content, dtype):
+    """As `_ranks`, of the bytes of an array. The array that is returned is read-only."""
+    ranks = _ranks(np.frombuffer(content, dtype))
+    if ranks is not None:
+        ranks.flags.writeable = False
+    return ranks
+
+
+def mid_ranks(values):
+    """The rank of each value from 1, equal values at their mean rank, as `scipy.stats.rankdata`, in two thirds of its time.
+
+    Args:
+        values: float [values], finite.
+
+    Returns:
+        float64 [values].
+    """
+    # Zeros are the usual ties. With many of them a quicksort takes twice as long, and without them half.
+    order = np.argsort(values, kind="quicksort" if values.all() else "stable")
+    ordered, ranks = values[order], np.empty(len(values))
+    starts = np.concatenate([[0], 1 + np.flatnonzero(ordered[1:] != ordered[:-1])])
+    counts = np.diff(starts, append=len(values))
+    ranks[order] = np.repeat(starts + (counts + 1) / 2, counts)
+    return ranks
 
 
 def _correlation(a, b):

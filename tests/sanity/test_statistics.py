@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 from scipy.stats import spearmanr
 from skimage.metrics import structural_similarity
 
 from sanity.comparison import similarities, similarities_between
-from sanity.similarity import PooledMap, measures, tie_fraction, tie_null
+from sanity.similarity import PooledMap, measures, mid_ranks, tie_fraction, tie_null
 from sanity.statistics import (
     bootstrap_interval,
     group_difference_interval,
@@ -205,6 +206,37 @@ def test_krippendorff_of_agreement_of_chance_and_of_opposition():
     assert np.isnan(krippendorff_alpha(np.ones((3, 4)))) and np.isnan(krippendorff_alpha([[1, 2]]))
     scaled = np.tile(np.arange(6.0), (8, 1)) * rng.uniform(1, 9, (8, 1))
     assert krippendorff_alpha(scaled) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_mid_ranks_are_scipys(dtype):
+    """Bit by bit, for values without ties, with many, with zeros of both signs, and all alike."""
+    rng = np.random.default_rng(0)
+    for values in (
+        rng.normal(size=999),
+        rng.normal(size=999).round(1),
+        np.maximum(rng.normal(size=999), 0),
+        np.where(rng.random(999) < 0.5, -0.0, 0.0),
+        np.ones(9),
+        np.array([2.0, 1.0]),
+    ):
+        values = values.astype(dtype)
+        np.testing.assert_array_equal(mid_ranks(values), stats.rankdata(values))
+
+
+def test_maps_of_one_input_share_its_ranks():
+    rng = np.random.default_rng(0)
+    x, other = rng.random((9, 9)).astype("float32"), rng.random((9, 9)).astype("float32")
+    first, second, third = (
+        PooledMap(rng.normal(size=(9, 9)), rng.random((9, 9)), part) for part in (x, x.copy(), other)
+    )
+    assert first.input_ranks is second.input_ranks and third.input_ranks is not first.input_ranks
+    for pooled, part in ((second, x), (third, other)):
+        ranks = stats.rankdata(part) - 41
+        np.testing.assert_allclose(pooled.input_ranks, ranks / np.linalg.norm(ranks), rtol=1e-12)
+    with pytest.raises(ValueError, match="read-only"):
+        first.input_ranks[0] = 0
+    assert PooledMap(x, x, np.ones((9, 9))).input_ranks is None
 
 
 def test_agreement_that_is_only_the_inputs_is_taken_out():
