@@ -281,7 +281,9 @@ def _plan_pictures(names, sets, session):
     if sets.signature.kind != "image":
         return {"described": False, "pretrained": None, "patches": False}
     is_trained_on = "descriptors" in needed and "train" in sets
-    pretrained = why_not_embedded(session.network, session.channels, lambda: session.pretrained) if is_trained_on else None
+    pretrained = (
+        why_not_embedded(session.network, session.channels, lambda: session.pretrained) if is_trained_on else None
+    )
     return {
         "described": "descriptors" in needed,
         "pretrained": pretrained,

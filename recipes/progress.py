@@ -56,7 +56,9 @@ class Progress:
             self.waiting[job.kind] = self.waiting.get(job.kind, 0.0) + self.expected[job.key]
         # The time of measuring is no part of the work.
         self.start = time.perf_counter()
-        self.say(f"{len(waiting)} jobs to do, {done} done before{_estimate(waiting, self.expected, speeds[False].gradient)}")
+        self.say(
+            f"{len(waiting)} jobs to do, {done} done before{_estimate(waiting, self.expected, speeds[False].gradient)}"
+        )
         if self.stream.isatty():
             self.bar = tqdm(total=len(waiting), unit="job", file=self.stream, dynamic_ncols=True)
 

@@ -42,7 +42,11 @@ def list_jobs(recipe, session):
     counterparts = _counterpart_jobs(plan["counterparts"], parts, session)
     pictures = [*_embedding_jobs(plan["pretrained"], parts, session), *_patch_jobs(table, plan["patches"], parts)]
     arguments = {name: plan[name] for name in ("questions", "lacking", "alpha", "untrained", "counterparts")}
-    arguments |= {"strict": table.strict, "parts": [list(part) for part in parts], "untried": _untried(plan["pretrained"])}
+    arguments |= {
+        "strict": table.strict,
+        "parts": [list(part) for part in parts],
+        "untried": _untried(plan["pretrained"]),
+    }
     needs = tuple(job.key for job in (*answers, *untrained, *counterparts, *pictures))
     rows = Job("audit/rows", "audit rows", arguments, needs, reads=_reads(table.current))
     return [*answers, *untrained, *counterparts, *pictures, rows, *_check_jobs(recipe, plan, rows)]

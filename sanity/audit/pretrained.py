@@ -53,13 +53,17 @@ def why_not_embedded(network, channels, open_network=open_pretrained):
         str, "" where it is tried.
     """
     if channels not in (GREY, COLOURED):
-        return f"not tried; {DEFAULT} takes grey pictures and pictures in three colours, and these have {channels} bands"
+        return (
+            f"not tried; {DEFAULT} takes grey pictures and pictures in three colours, and these have {channels} bands"
+        )
     try:
         pretrained = open_network()
     except Refused as error:
         return f"not tried; {str(error).rstrip('.')}"
     if holds_convolutions(network, pretrained):
-        return f"not tried; the network that is audited holds the convolutions of {DEFAULT}, so that it is no other model"
+        return (
+            f"not tried; the network that is audited holds the convolutions of {DEFAULT}, so that it is no other model"
+        )
     return ""
 
 

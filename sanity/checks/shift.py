@@ -96,7 +96,9 @@ def patch_gaps(evidence):
     Returns:
         `sanity.audit.patches.PatchGaps`, or None where nothing differs, and for other data than pictures.
     """
-    samples = {name.removeprefix(PICTURE): value for name, value in evidence.samples.items() if name.startswith(PICTURE)}
+    samples = {
+        name.removeprefix(PICTURE): value for name, value in evidence.samples.items() if name.startswith(PICTURE)
+    }
     return PatchGaps(**{**samples, "threshold": float(samples["threshold"])}) if samples else None
 
 

@@ -15,7 +15,9 @@ def test_brightness_of_colours_is_their_luma_and_that_of_grey_pictures_their_mea
     image = picture(3).astype("float64")
     luma = (0.299 * image[..., 0] + 0.587 * image[..., 1] + 0.114 * image[..., 2]) / 255
     numbers = picture_statistics([image])
-    assert numbers["brightness"][0] == pytest.approx(luma.mean()) and numbers["contrast"][0] == pytest.approx(luma.std())
+    assert numbers["brightness"][0] == pytest.approx(luma.mean()) and numbers["contrast"][0] == pytest.approx(
+        luma.std()
+    )
     grey = picture(1)
     numbers = picture_statistics([grey])
     assert numbers["brightness"][0] == pytest.approx(grey.mean() / 255) and numbers["colourfulness"][0] == 0

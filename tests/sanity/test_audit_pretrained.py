@@ -120,11 +120,13 @@ def test_a_package_that_is_missing_is_named():
 
 
 def test_what_was_not_tried_stands_on_the_card(sets):
-    (descriptors, labels), _ = sets
-    known = {name: values for name, values in descriptors.items() if name != PRETRAINED}
-    columns = (Column("brightness", np.random.default_rng(0).normal(size=240), kind="statistic"),)
-    rows = Rows(columns, np.arange(240), True, labels, np.eye(2)[labels] * 3.0, descriptors=known)
-    subject = AuditSubject("network", rows, train=rows, classes=("a", "b"), untried={OF[PRETRAINED]: "not tried; so"})
+    parts = []
+    for descriptors, labels in sets:
+        columns = (Column("brightness", np.random.default_rng(len(parts)).normal(size=240), kind="statistic"),)
+        known = {COLOURS: descriptors[COLOURS]}
+        parts.append(Rows(columns, np.arange(240), True, labels, np.eye(2)[labels] * 3.0, descriptors=known))
+    untried = {OF[PRETRAINED]: "not tried; it is the same"}
+    subject = AuditSubject("network", parts[1], train=parts[0], classes=("a", "b"), untried=untried)
     options = {**BRIEF, "budget": 1, "draws": 99}
     verdicts = {row.method: row for row in judge(checks.get("simpler")(subject, seed=0, **options))}
-    assert verdicts[ladder.ALL].also[OF[PRETRAINED]] == "not tried; so" and OF[PRETRAINED] not in verdicts
+    assert verdicts[ladder.ALL].also[OF[PRETRAINED]] == "not tried; it is the same" and OF[PRETRAINED] not in verdicts
