@@ -107,11 +107,14 @@ def channel_names(count):
 
 
 def differing(gaps, alpha):
-    """Which patches differ in some channel: bool [down, across].
+    """Which patches differ in some channel.
 
     Args:
         gaps: `PatchGaps`.
         alpha: float, the level of all patches together.
+
+    Returns:
+        bool [down, across].
     """
     return (gaps.p <= alpha).any(axis=-1)
 
@@ -145,11 +148,14 @@ def patch_rows(gaps, alpha, most=30):
 
 
 def patch_words(gaps, alpha):
-    """How many patches differ, and where: str.
+    """How many patches differ, and where.
 
     Args:
         gaps: `PatchGaps`.
         alpha: float, the level of all patches together.
+
+    Returns:
+        str.
     """
     marked = differing(gaps, alpha)
     if not marked.any():
