@@ -3,12 +3,15 @@
 import numpy as np
 
 import lab
-from sanity.audit.patches import picture_patches
+from sanity.audit.encoding import encode_inputs
+from sanity.audit.eyes import Eyes
+from sanity.audit.patches import compare_patches, picture_patches
 from sanity.audit.pictures import picture_columns, picture_statistics
 from sanity.audit.rows import AuditSubject, Rows
 
-# Side of the pictures in pixels, of a mark in one of their corners, and levels by which it is brighter.
-SIDE, MARK, BRIGHTER = 28, 4, 60
+# Side of the pictures in pixels, and of a mark in one of their corners, which is two patches of two pixels each way.
+SIDE, MARK = 28, 4
+MARKED = np.s_[:2, -2:]
 # Photographs of one living thing each, and of things.
 LIVING, THINGS = ("chelsea", "astronaut", "grace_hopper", "flower"), ("coffee", "rocket", "motorcycle", "china")
 
@@ -28,16 +31,16 @@ def rows_of(pictures, units=None):
     return Rows(columns, units, has_units=True, patches=picture_patches(pictures))
 
 
-def pair(seed, sizes=(120, 80), has_mark=False):
-    """Pictures of two times of which the later ones may have a brighter corner at the top right: `AuditSubject`."""
+def pair(seed, sizes=(120, 80), brighter=0):
+    """Pictures of two times, of which the later ones have a corner at the top right that is brighter by some levels: `AuditSubject`."""
     rng = np.random.default_rng(seed)
     reference, current = clouds(rng, sizes[0]), clouds(rng, sizes[1])
-    if has_mark:
-        current[:, :MARK, -MARK:] = np.minimum(current[:, :MARK, -MARK:] + BRIGHTER, 255)
+    corner = np.s_[:, :MARK, -MARK:]
+    current[corner] = np.minimum(current[corner] + brighter, 255)
     return AuditSubject("net", rows_of(reference), current=rows_of(current), kind="image")
 
 
-def persons(seed, sizes=(20, 15), each_has=8, are_units=True):
+def persons(seed, sizes=(14, 10), each_has=6, are_units=True):
     """Several pictures of each person, which are alike, and no shift: `AuditSubject`."""
     rng, parts = np.random.default_rng(seed), []
     for size in sizes:
@@ -45,6 +48,12 @@ def persons(seed, sizes=(20, 15), each_has=8, are_units=True):
         pictures = 0.8 * clouds(rng, size)[units] + 0.2 * clouds(rng, len(units))
         parts.append(rows_of(pictures, units if are_units else None))
     return AuditSubject("net", parts[0], current=parts[1], kind="image")
+
+
+def gaps_of(subject, seed=0, draws=99):
+    """How far the patches of both times differ: `PatchGaps`."""
+    eyes = Eyes(encode_inputs(subject.test, subject.current), seed=seed)
+    return compare_patches(eyes, np.concatenate([subject.test.patches, subject.current.patches]), draws, 0.05)
 
 
 def objects(seed, count=240):
