@@ -32,7 +32,6 @@ from recipes.loaded import Loaded
 from recipes.planted import PlantedFolder
 from recipes.store import digest
 from sanity.answers import share
-from sanity.audit.pretrained import open_pretrained
 from sanity.checks import checks, prepare_shared
 from sanity.finetuning import FinetunedNetworks, Labelled, about_finetuned, hold_out
 from sanity.pairs import UserPairs
@@ -76,6 +75,8 @@ class Session:
     @functools.cached_property
     def pretrained(self):
         """The network that the lab loads by default, whatever the model is: `lab.network.Network`."""
+        from sanity.audit.pretrained import open_pretrained
+
         return open_pretrained()
 
     def _load_model(self):
