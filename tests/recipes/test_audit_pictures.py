@@ -187,3 +187,23 @@ def test_statistics_of_four_bands_are_named_and_asked_about_without_a_fault(comm
     assert "brightness of band 4" in page.read_text()
     assert f"{PRETRAINED} takes grey pictures and pictures in three colours, and these have 4 bands" in page.read_text()
     assert not (page.parent / "jobs/audit/pretrained").exists()
+
+
+# The page -----------------------------------------------------------------------------------------------------------------
+
+
+def test_many_names_are_one_line_to_unfold_and_none_is_left_out(command, tmp_path):
+    """Of a network of a thousand classes a table of one column had nine hundred lines."""
+    audit_files.write_pictures(tmp_path / "photos", 120)
+    layers = [keras.Input((8, 8, 3)), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(40, "softmax")]
+    model = keras.Sequential(layers)
+    weights, biases = np.zeros((3, 40)), np.full(40, -30.0)
+    weights[0, :2], weights[2, :2], biases[:2] = (-8, 8), (8, -8), 0
+    model.layers[-1].set_weights([weights, biases])
+    model.save(tmp_path / "forty.keras")
+    words = ["--model", tmp_path / "forty.keras", "--input-range", -1, 1, "--test", tmp_path / "photos"]
+    code, output, error = command("audit", *words, "--questions", "failures", *FAST, "--quiet", "--json")
+    assert code == 0, error
+    page = (run_folder(output) / "index.html").read_text()
+    (names,) = (part.split("</p>")[0] for part in page.split("<summary>38 names</summary><p>")[1:])
+    assert names.split("; ") == [str(number) for number in range(2, 40)] and "<td>39</td>" not in page

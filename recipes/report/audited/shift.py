@@ -42,11 +42,11 @@ def _pictures(gaps, alpha):
     parts += [_outline(2 * (PICTURE + GAP) + side * column, side * row, side) for row, column in np.argwhere(marked)]
     words = ("mean of the reference", "mean of current ones", f"difference, up to {np.abs(largest).max():.2g}")
     parts += [_caption(place, text, side * down) for place, text in enumerate(words)]
-    outlined = f"outlined patches exceed {gaps.threshold:.2g} deviations" if marked.any() else "no patch by itself"
+    outlined = f"outlined patches exceed {gaps.threshold:.2g} deviations" if marked.any() else "no patch does by itself"
     label = f"mean pictures and their difference; {int(marked.sum())} of {marked.size} patches differ"
     height = side * down + LINE + 4
     svg = f'<svg viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
-    return f"Where in the picture current ones differ, in deviations: {outlined}", svg
+    return f"Where in the picture current ones differ: {outlined}", svg
 
 
 def as_seen(picture):
