@@ -30,9 +30,11 @@ from sanity.audit.answers import (
     untrained_state,
 )
 from sanity.audit.datasets import open_dataset
-from sanity.audit.descriptors import OF_PICTURES, WORDS, picture_descriptors
+from sanity.audit.descriptors import OF_PICTURES, PRETRAINED, WORDS, picture_descriptors
 from sanity.audit.frames import Tables, read_frame, read_tables
-from sanity.audit.pictures import NAMES, picture_columns, picture_statistics
+from sanity.audit.patches import picture_patches
+from sanity.audit.pictures import picture_columns, picture_statistics, statistic_names
+from sanity.audit.pretrained import embed_pictures, why_not_embedded
 from sanity.audit.questions import (
     checks_of,
     count_untrained,
@@ -59,6 +61,8 @@ from sanity.verdict import Verdict
 SETS = ("test", "train", "current")
 # Inputs that one job asks the network about. A run that was stopped goes on behind the last of them.
 PART = {"table": 200_000, "series": 20_000, "text": 2_000, "image": 500}
+# What is gathered of pictures under the name of their jobs.
+PATCHES = "patches"
 # Pictures that lie in memory at a time.
 PICTURES = 32
 
@@ -243,7 +247,9 @@ def plan_questions(table, session):
     Returns:
         dict. checks: list of (check, its settings). alpha: float. questions: list of str. lacking: dict of question that was
             not asked to str, what is lacking. untrained: int, untrained networks that are compared with. described: bool, whether
-            descriptors of pictures are needed. counterparts: list of str, protected columns whose counterparts are asked about.
+            descriptors of pictures are needed. pretrained: str, why no linear model of a pretrained network is tried, "" where it is,
+            None where no check needs it. patches: bool, whether those of pictures are needed. counterparts: list of str, protected
+            columns whose counterparts are asked about.
             replicates: int, networks that were trained alike.
 
     Raises:
@@ -265,8 +271,23 @@ def plan_questions(table, session):
         # They are opened before anything is computed, so that one that is no replicate takes no other verdict with it.
         "replicates": len(session.audit_replicates),
         "counterparts": _counterparts(table, sets) if "proxy_use" in names else [],
-        "described": sets.signature.kind == "image"
-        and any(checks.tag(checks.get(name), "descriptors") for name in names),
+        **_plan_pictures(names, sets, session),
+    }
+
+
+def _plan_pictures(names, sets, session):
+    """What some checks need of pictures beside their statistics: dict of described, pretrained and patches."""
+    needed = {word for name in names for word in ("descriptors", "patches") if checks.tag(checks.get(name), word)}
+    if sets.signature.kind != "image":
+        return {"described": False, "pretrained": None, "patches": False}
+    is_trained_on = "descriptors" in needed and "train" in sets
+    pretrained = (
+        why_not_embedded(session.network, session.channels, lambda: session.pretrained) if is_trained_on else None
+    )
+    return {
+        "described": "descriptors" in needed,
+        "pretrained": pretrained,
+        "patches": "patches" in needed and "current" in sets,
     }
 
 
@@ -419,6 +440,46 @@ def _answer_pictures(session, sets, name, places, described):
     return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
 
+def embed_part(job, _, session):
+    """What the lab's own network makes of some pictures of a set, for a linear model.
+
+    Args:
+        job: `Job`.
+        _: the inputs, not used.
+        session: `Session`.
+
+    Returns:
+        dict of file name to bytes.
+    """
+    fit = session.sources.images.fit
+    parts = [embed_pictures(session.pretrained, images, fit) for images in _pictures_of(job, session)]
+    return {"answers.npz": pack({PRETRAINED: np.concatenate(parts)})}
+
+
+def patch_part(job, _, session):
+    """Means of the patches of some pictures of a set, at the size that the network takes.
+
+    Args:
+        job: `Job`.
+        _: the inputs, not used.
+        session: `Session`.
+
+    Returns:
+        dict of file name to bytes.
+    """
+    network, fit = session.network, session.sources.images.fit
+    inputs = (network.preprocess(images, fit=fit) for images in _pictures_of(job, session))
+    parts = [picture_patches(network.deprocess(values)) for values in inputs]
+    return {"answers.npz": pack({PATCHES: np.concatenate(parts)})}
+
+
+def _pictures_of(job, session):
+    """The pictures of a job, some at a time: iterator of list of array."""
+    data, stop = read_sets(session).data[job.arguments["set"]], job.arguments["stop"]
+    for start in range(job.arguments["start"], stop, PICTURES):
+        yield list(data.part(slice(start, min(start + PICTURES, stop))).images)
+
+
 def gather_rows(job, inputs, session):
     """The answers of every set together, activations in the directions of the test rows; and what a reader has to know.
 
@@ -440,6 +501,7 @@ def gather_rows(job, inputs, session):
         if hidden is not None:
             arrays["features"] = reduce_channels(hidden, components).astype("float32")
         arrays |= _untrained_arrays(job, inputs) if name == "test" else {}
+        arrays |= _picture_arrays(job, inputs, name)
         files[f"{name}.npz"] = pack(arrays)
     for name, values in _counterpart_arrays(job, inputs).items() if sets.tables.counterparts else ():
         files[f"{name}.npz"] = pack(values)
@@ -449,6 +511,7 @@ def gather_rows(job, inputs, session):
         "has_units": sets.tables.rows["test"].has_units,
         "notes": list(sets.tables.notes),
         "looks": sets.sheet.looks,
+        "untried": arguments["untried"],
         **{name: arguments[name] for name in ("questions", "lacking", "alpha", "strict")},
     }
     return {**files, "about.json": encode(about)}
@@ -460,6 +523,15 @@ def _untrained_arrays(job, inputs):
     hidden = [np.concatenate([inputs.arrays(key, "answers.npz")["hidden"] for key in keys]) for keys in networks]
     untrained = stack_untrained(hidden)
     return {} if untrained is None else {"untrained": untrained}
+
+
+def _picture_arrays(job, inputs, name):
+    """What other jobs computed of the pictures of a set, beside the answers of the network: dict of array."""
+    arrays = {}
+    for folder, word in (("pretrained", PRETRAINED), (PATCHES, PATCHES)):
+        keys = [key for key in job.needs if key.startswith(f"audit/{folder}/{name}-")]
+        arrays |= {word: np.concatenate([inputs.arrays(key, "answers.npz")[word] for key in keys])} if keys else {}
+    return arrays
 
 
 def _counterpart_arrays(job, inputs):
@@ -502,6 +574,7 @@ def load_subject(inputs, job, session):
             features=arrays[name].get("features"),
             untrained=arrays[name].get("untrained"),
             descriptors=_descriptors(sets, name, arrays[name]),
+            patches=arrays[name].get(PATCHES),
         )
         for name in sets
     }
@@ -519,6 +592,7 @@ def load_subject(inputs, job, session):
         networks=predict_alike(session.network, session.audit_replicates, count) if is_table else (),
         kind="table" if is_table else sets.signature.kind,
         alpha=job.arguments["alpha"],
+        untried=inputs.values(job.needs[0], "about.json")["untried"],
         **rows,
     )
 
@@ -534,7 +608,8 @@ def _statistics(sets, arrays, session):
     """What takes the place of columns in pictures, texts and series: dict of set to tuple of `Column`."""
     kind = sets.signature.kind
     if kind == "image":
-        numbers = {name: {word: arrays[name][word] for word in NAMES} for name in sets}
+        names = statistic_names(session.channels)
+        numbers = {name: {word: arrays[name][word] for word in names} for name in sets}
         return picture_columns(numbers, {name: list(sets.data[name].names) for name in sets})
     if kind == "text":
         return text_columns(sets.tables.texts, _unknown_share(session.network))

@@ -1,7 +1,43 @@
 """Estimate: about how long jobs take here, by the gradients that they need and the time of one, measured once."""
 
+from dataclasses import dataclass
+
 # Least number of seconds to compile the first job of a kind, for a small network.
 COMPILING = 2.0
+# Fewest gradients for which a measurement is worth its time.
+FEWEST = 200
+# Kinds of jobs of which one compiles for all others of its folder.
+SHARED = ("pictures", "shard maps", "audit answers", "audit untrained", "audit counterparts", "audit pretrained")
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What one sample's gradient takes here.
+
+    Args:
+        gradient: float, seconds; None where it was not measured.
+        compiling: float, seconds of compiling it.
+    """
+
+    gradient: float | None
+    compiling: float
+
+
+def measure_speeds(waiting, session):
+    """The speed of the network that is asked about, and of the one that the lab loads by default where jobs ask it.
+
+    Args:
+        waiting: list of `Job`.
+        session: `Session`.
+
+    Returns:
+        dict of `Job.of_default` to `Speed`. The second network is measured only where the first one is.
+    """
+    network = Speed(*measure_seconds(sum(job.passes for job in waiting), session))
+    if network.gradient is None or not any(job.of_default for job in waiting):
+        return {False: network, True: network}
+    gradient, compiling = session.seconds_per_default_gradient()
+    return {False: network, True: Speed(gradient, max(COMPILING, compiling))}
 
 
 def measure_seconds(passes, session):
@@ -14,27 +50,27 @@ def measure_seconds(passes, session):
     Returns:
         float, float. The first is None where a measurement is not worth its time.
     """
-    if passes < 200 or session.sources.world or session.network.size is None or len(session.network.places()) > 1:
+    if passes < FEWEST or session.sources.world or session.network.size is None or len(session.network.places()) > 1:
         return None, COMPILING
     gradient, compiling = session.seconds_per_gradient()
     return gradient, max(COMPILING, compiling)
 
 
-def expected_seconds(waiting, gradient, compiling):
+def expected_seconds(waiting, speeds):
     """Seconds that each job is expected to take; in a world, relative to each other.
 
     Args:
         waiting: list of `Job`, in their order.
-        gradient: float, seconds of one gradient, or None where it was not measured.
-        compiling: float, seconds of compiling it.
+        speeds: dict, as of `measure_speeds`.
 
     Returns:
         dict of key to float.
     """
     compiled, expected = set(), {}
     for job in waiting:
+        speed = speeds[job.of_default]
         is_compiled = not job.passes or compiled_with(job) in compiled
-        expected[job.key] = job.passes * (gradient or 0.002) + (0.0 if is_compiled else compiling) + 0.05
+        expected[job.key] = job.passes * (speed.gradient or 0.002) + (0.0 if is_compiled else speed.compiling) + 0.05
         compiled.add(compiled_with(job))
     return expected
 
@@ -48,4 +84,4 @@ def compiled_with(job):
     Returns:
         tuple of str.
     """
-    return job.kind, job.key.rpartition("/")[0] if job.kind in ("pictures", "shard maps") else job.key
+    return job.kind, job.family if job.kind in SHARED else job.key

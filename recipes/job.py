@@ -17,6 +17,7 @@ class Job:
         arguments: plain values for that function.
         needs: keys of the jobs that have to be done before, whose files it is given.
         passes: rough number of gradients of one sample that it takes.
+        of_default: whether these are gradients of the network that the lab loads by default, and not of the one that is asked about.
         gathers: whether it goes on without those of its needs that failed, and says so.
         optional: keys of those of its needs without which it goes on where they failed; the others have to be done.
         reads: names of what it takes of the session beside its arguments, see `Session.hash_of`.
@@ -35,6 +36,7 @@ class Job:
     identity: str = ""
     judged_in: str = ""
     optional: tuple = ()
+    of_default: bool = False
 
     @property
     def family(self):

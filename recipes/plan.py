@@ -3,7 +3,7 @@
 from collections import Counter
 
 from recipes.engines.attempt import trace_path
-from recipes.estimate import expected_seconds, measure_seconds
+from recipes.estimate import expected_seconds, measure_speeds
 from recipes.jobs import list_jobs
 from recipes.manifest import describe_run
 from recipes.session import Session
@@ -64,8 +64,8 @@ def _states(jobs, store):
 
 def _rows(jobs, store, session, states):
     waiting = [job for job in jobs if job.key not in states]
-    gradient, compiling = measure_seconds(sum(job.passes for job in waiting), session)
-    seconds = expected_seconds(waiting, gradient, compiling)
+    speeds = measure_speeds(waiting, session)
+    seconds, gradient = expected_seconds(waiting, speeds), speeds[False].gradient
     return [
         {
             "key": job.key,

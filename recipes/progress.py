@@ -7,7 +7,8 @@ import time
 import click
 from tqdm import tqdm
 
-from recipes.estimate import compiled_with, expected_seconds, measure_seconds
+from lab.model_names import DEFAULT
+from recipes.estimate import compiled_with, expected_seconds, measure_speeds
 from recipes.events import Started
 
 
@@ -49,13 +50,15 @@ class Progress:
         if self.quiet or not waiting:
             self.expected = {}
             return
-        gradient, compiling = measure_seconds(sum(job.passes for job in waiting), session)
-        self.expected = expected_seconds(waiting, gradient, compiling)
+        speeds = measure_speeds(waiting, session)
+        self.expected = expected_seconds(waiting, speeds)
         for job in waiting:
             self.waiting[job.kind] = self.waiting.get(job.kind, 0.0) + self.expected[job.key]
         # The time of measuring is no part of the work.
         self.start = time.perf_counter()
-        self.say(f"{len(waiting)} jobs to do, {done} done before{_estimate(waiting, self.expected, gradient)}")
+        self.say(
+            f"{len(waiting)} jobs to do, {done} done before{_estimate(waiting, self.expected, speeds[False].gradient)}"
+        )
         if self.stream.isatty():
             self.bar = tqdm(total=len(waiting), unit="job", file=self.stream, dynamic_ncols=True)
 
@@ -150,5 +153,7 @@ def _estimate(waiting, expected, gradient):
     if gradient is None:
         return ""
     seconds, passes = sum(expected.values()), sum(job.passes for job in waiting)
-    work = f"; about {passes:,.0f} gradients and compiling"
+    of_default = sum(job.passes for job in waiting if job.of_default)
+    beside = f", {of_default:,.0f} of them of {DEFAULT}," if of_default else ""
+    work = f"; about {passes:,.0f} gradients{beside} and compiling"
     return f"{work}, roughly {seconds / 60:.0f} min" if seconds >= 60 else f"{work}, under a minute or so"

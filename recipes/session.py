@@ -72,6 +72,13 @@ class Session:
         """The network of the model."""
         return self._load_model()
 
+    @functools.cached_property
+    def pretrained(self):
+        """The network that the lab loads by default, whatever the model is: `lab.network.Network`."""
+        from sanity.audit.pretrained import open_pretrained
+
+        return open_pretrained()
+
     def _load_model(self):
         model = self.sources.model
         weights = None if model.weights == "random" else model.weights
@@ -844,8 +851,18 @@ class Session:
             float, float: seconds of one gradient, or of three scores of a function, the mean of eight copies of the first image;
             seconds of compiling.
         """
-        network = self.network
-        inputs = np.repeat(network.preprocess(self.photographs.images[0], fit=self.sources.images.fit), 8, axis=0)
+        return self._seconds_per_gradient(self.network)
+
+    def seconds_per_default_gradient(self):
+        """The same of the network that the lab loads by default.
+
+        Returns:
+            float, float: seconds of one gradient, and of compiling it.
+        """
+        return self._seconds_per_gradient(self.pretrained)
+
+    def _seconds_per_gradient(self, network):
+        inputs = np.repeat(network.preprocess(self._first_image, fit=self.sources.images.fit), 8, axis=0)
         name, shape = next(iter(network.outputs.items()))
         objective = logit(0, output=name) if len(shape) == 2 else layer(network.last_spatial())
         has_gradients = "gradients" in network.capabilities
@@ -856,6 +873,15 @@ class Session:
         ask(network, inputs, objective)
         seconds = (time.perf_counter() - second_start) * (1 if has_gradients else 3)
         return seconds / 8, max(0.0, second_start - first_start - seconds)
+
+    @property
+    def _first_image(self):
+        """One of the images that are worked on; of an audit the first one to test."""
+        if self.sources.audit is None:
+            return self.photographs.images[0]
+        from recipes.audits import read_sets
+
+        return read_sets(self).data["test"].images[0]
 
 
 def _refuse_loose_images(names, labels):

@@ -40,11 +40,23 @@ def list_jobs(recipe, session):
     answers = [_answer_job(table, *part, plan["described"]) for part in parts]
     untrained = _untrained_jobs(recipe, plan["untrained"], parts)
     counterparts = _counterpart_jobs(plan["counterparts"], parts, session)
+    pictures = [*_embedding_jobs(plan["pretrained"], parts, session), *_patch_jobs(table, plan["patches"], parts)]
     arguments = {name: plan[name] for name in ("questions", "lacking", "alpha", "untrained", "counterparts")}
-    arguments |= {"strict": table.strict, "parts": [list(part) for part in parts]}
-    needs = tuple(job.key for job in (*answers, *untrained, *counterparts))
+    arguments |= {
+        "strict": table.strict,
+        "parts": [list(part) for part in parts],
+        "untried": _untried(plan["pretrained"]),
+    }
+    needs = tuple(job.key for job in (*answers, *untrained, *counterparts, *pictures))
     rows = Job("audit/rows", "audit rows", arguments, needs, reads=_reads(table.current))
-    return [*answers, *untrained, *counterparts, rows, *_check_jobs(recipe, plan, rows)]
+    return [*answers, *untrained, *counterparts, *pictures, rows, *_check_jobs(recipe, plan, rows)]
+
+
+def _untried(reason):
+    """Simple models that are not tried: dict of name to why."""
+    from sanity.audit.descriptors import PRETRAINED
+
+    return {f"linear model of {PRETRAINED}": reason} if reason else {}
 
 
 def _reads(current):
@@ -92,6 +104,44 @@ def _counterpart_jobs(columns, parts, session):
             passes = (stop - start) / 3
             jobs.append(Job(key, "audit counterparts", arguments, passes=passes, reads=(*reads, *of_files)))
     return jobs
+
+
+def _embedding_jobs(reason, parts, session):
+    """The jobs that ask the lab's own network about pictures that simple models learn from and are tested on: list of `Job`.
+
+    Args:
+        reason: str, why they are not needed, "" where they are; None where nothing needs them.
+        parts: list of (set, start, stop).
+        session: `Session`.
+    """
+    # The same for every network that takes as many channels.
+    shared = {"channels": session.channels} if reason == "" else None
+    return [
+        Job(
+            f"audit/pretrained/{name}-{start:08d}",
+            "audit pretrained",
+            {"set": name, "start": start, "stop": stop, **shared},
+            passes=(stop - start) / 3,
+            reads=("audit",),
+            of_default=True,
+        )
+        for name, start, stop in (parts if shared else ())
+        if name in ("test", "train")
+    ]
+
+
+def _patch_jobs(table, are_needed, parts):
+    """The jobs that take means of the patches of pictures of both times: list of `Job`."""
+    return [
+        Job(
+            f"audit/patches/{name}-{start:08d}",
+            "audit patches",
+            {"set": name, "start": start, "stop": stop},
+            reads=_reads(name == "current" and table.current),
+        )
+        for name, start, stop in (parts if are_needed else ())
+        if name in ("test", "current")
+    ]
 
 
 def _check_jobs(recipe, plan, rows):
@@ -321,6 +371,8 @@ register(
             "audit answers": Deferred("recipes.audits:answer_part"),
             "audit untrained": Deferred("recipes.audits:answer_untrained"),
             "audit counterparts": Deferred("recipes.audits:answer_counterparts"),
+            "audit pretrained": Deferred("recipes.audits:embed_part"),
+            "audit patches": Deferred("recipes.audits:patch_part"),
             "audit rows": Deferred("recipes.audits:gather_rows"),
             "evidence of data": Deferred("recipes.audits:measure_check"),
             "audit record": Deferred("recipes.audits:write_record"),

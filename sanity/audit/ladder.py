@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from threadpoolctl import threadpool_limits
 
-from sanity.audit.descriptors import COLOURS, GRADIENTS, WORDS, count_words
+from sanity.audit.descriptors import OF_PICTURES, WORDS, count_words
 from sanity.audit.permutation import unit_folds
 from sanity.audit.swaps import sample_units
 from sanity.seeds import derive_seed
@@ -44,7 +44,7 @@ CONSTANT, COLUMN, LINEAR, TREE, ADDITIVE, PAIRS, BOOSTED = (
     "boosted trees",
 )
 # Linear models of what is computed of a picture or a text, by what they take.
-DESCRIBED = {f"linear model of {name}": name for name in (COLOURS, GRADIENTS, WORDS)}
+DESCRIBED = {f"linear model of {name}": name for name in (*OF_PICTURES, WORDS)}
 STRENGTHS = tuple({"C": strength} for strength in (0.1, 1.0, 0.01, 10.0))
 WEAK_STRENGTHS = tuple({"C": strength} for strength in (0.001, 0.01, 0.0001, 0.1))
 WORD_STRENGTHS = tuple({"C": strength} for strength in (1.0, 10.0, 0.1, 100.0))

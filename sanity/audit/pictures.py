@@ -6,6 +6,26 @@ from sanity.audit.rows import Column
 
 # Weights of red, green and blue in brightness (ITU-R BT.601).
 LUMA = np.array([0.299, 0.587, 0.114])
+# Channels of a picture that is grey, or red, green and blue. What other bands mean is not known.
+GREY, COLOURED = 1, 3
+SIZES = ("height", "width")
+NAMES = ("brightness", "contrast", "sharpness", "colourfulness", *SIZES)
+OF_BANDS = ("brightness", "contrast", "sharpness")
+
+
+def statistic_names(channels):
+    """What is computed of a picture.
+
+    Args:
+        channels: int. Of one and of three there is brightness. Of others each band has numbers of its own, since a band may be
+            opacity, black or infrared.
+
+    Returns:
+        tuple of str.
+    """
+    if channels in (GREY, COLOURED):
+        return NAMES
+    return (*(f"{name} of band {band + 1}" for band in range(channels) for name in OF_BANDS), *SIZES)
 
 
 def picture_statistics(images):
@@ -15,29 +35,44 @@ def picture_statistics(images):
     differences between neighbours.
 
     Args:
-        images: sequence of arrays [rows, columns, channels] in 0..255.
+        images: sequence of arrays [rows, columns, channels] in 0..255, with as many channels each.
 
     Returns:
-        dict of name to float64 [images].
+        dict of name, as of `statistic_names`, to float64 [images].
     """
     rows = [_numbers(np.asarray(image, "float32")) for image in images]
-    return {name: np.array([row[name] for row in rows], "float64") for name in NAMES}
-
-
-NAMES = ("brightness", "contrast", "sharpness", "colourfulness", "height", "width")
+    return {name: np.array([row[name] for row in rows], "float64") for name in rows[0]}
 
 
 def _numbers(image):
-    colours = image if image.shape[-1] == 3 else np.repeat(image[..., :1], 3, axis=-1)
+    sizes = dict(zip(SIZES, image.shape))
+    if image.shape[-1] not in (GREY, COLOURED):
+        return {**_numbers_of_bands(image), **sizes}
+    colours = three_channels(image)
     grey = colours @ LUMA.astype("float32") / 255
-    return {
-        "brightness": grey.mean(),
-        "contrast": grey.std(),
-        "sharpness": _sharpness(grey),
-        "colourfulness": _colourfulness(colours / 255),
-        "height": image.shape[0],
-        "width": image.shape[1],
-    }
+    return {**_numbers_of_plane(grey), "colourfulness": _colourfulness(colours / 255), **sizes}
+
+
+def three_channels(image):
+    """A grey picture or one in colours as red, green and blue.
+
+    Args:
+        image: [rows, columns, 1 or 3].
+
+    Returns:
+        [rows, columns, 3].
+    """
+    return image if image.shape[-1] == COLOURED else np.repeat(image, COLOURED, axis=-1)
+
+
+def _numbers_of_bands(image):
+    planes = np.moveaxis(image / 255, -1, 0)
+    numbers = [_numbers_of_plane(plane) for plane in planes]
+    return {f"{name} of band {place + 1}": row[name] for place, row in enumerate(numbers) for name in OF_BANDS}
+
+
+def _numbers_of_plane(plane):
+    return {"brightness": plane.mean(), "contrast": plane.std(), "sharpness": _sharpness(plane)}
 
 
 def _sharpness(grey):

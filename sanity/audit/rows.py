@@ -57,6 +57,7 @@ class Rows:
             nan where there is none.
         unedited: dict of protected column to bool [rows], whether the counterpart is the input itself.
         descriptors: dict of name in `sanity.audit.descriptors` to array [rows, ...], what linear models take of pictures and texts.
+        patches: float32 [rows, down, across, channels], means of the patches of each picture in 0..255, or None.
     """
 
     columns: tuple
@@ -72,6 +73,7 @@ class Rows:
     counterparts: dict = field(default_factory=dict)
     unedited: dict = field(default_factory=dict)
     descriptors: dict = field(default_factory=dict)
+    patches: np.ndarray | None = None
 
     def __len__(self):
         return len(self.units)
@@ -151,7 +153,7 @@ class Rows:
         )
 
 
-_ARRAYS = ("units", "labels", "logits", "features", "times", "inputs", "untrained")
+_ARRAYS = ("units", "labels", "logits", "features", "times", "inputs", "untrained", "patches")
 
 
 @dataclass(frozen=True)
@@ -170,6 +172,7 @@ class AuditSubject:
         kind: str, a name of `lab.kinds.KINDS`, or "text".
         alpha: float, the level of each question.
         networks: tuple of functions like `predict`, of networks trained alike from other seeds.
+        untried: dict of str to str, simple models that were not tried, and why.
     """
 
     title: str
@@ -183,6 +186,7 @@ class AuditSubject:
     kind: str = "table"
     alpha: float = 0.05
     networks: tuple = ()
+    untried: dict = field(default_factory=dict)
 
     @property
     def sizes(self):

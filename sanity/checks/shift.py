@@ -6,6 +6,8 @@ of inputs, features and predictions see different shifts is the finding of Raban
 (https://arxiv.org/abs/1810.11953).
 """
 
+from dataclasses import replace
+
 import numpy as np
 from scipy import stats
 
@@ -32,6 +34,7 @@ from sanity.audit.margin import (
     margin_words,
     register_margin_rule,
 )
+from sanity.audit.patches import PatchGaps, compare_patches, patch_rows, patch_words
 from sanity.audit.permutation import min_p
 from sanity.checks import checks
 from sanity.evidence import Evidence, Gate
@@ -45,10 +48,12 @@ NOUN = "SHIFT"
 DELTA, COLUMN_DELTA = 0.05, 0.05
 # Fewest rows of a set, exchanges of the copies, and columns that are listed.
 ROWS, DRAWS_OF_COPIES, LISTED = 30, 199, 30
+# How the samples of a difference picture begin.
+PICTURE = "picture "
 FAMILIES = {"inputs": encode_inputs, "features": encode_features, "predictions": encode_predictions}
 
 
-@checks.register(claim="data", question="shift", families=3)
+@checks.register(claim="data", question="shift", families=3, patches=True)
 def shift(subject, *, seed, draws=999, tries=TRIES):
     """Do current inputs, features and predictions differ from those that the network was tested on?
 
@@ -71,7 +76,50 @@ def shift(subject, *, seed, draws=999, tries=TRIES):
             return None
         return _measure(subject, name, encoded, gates, derive_seed(seed, name), draws, tries)
 
-    return [evidence for evidence in in_threads(measure, FAMILIES) if evidence is not None]
+    rows = [evidence for evidence in in_threads(measure, FAMILIES) if evidence is not None]
+    is_seen = any(row.samples and row.samples["p"][0] <= subject.alpha for row in rows)
+    return [_with_patches(row, subject.alpha) if is_seen else _without_patches(row) for row in rows]
+
+
+def _patch_samples(subject, eyes, draws):
+    """How far patches of current pictures differ: dict of array, empty where there are none."""
+    if subject.test.patches is None or subject.current.patches is None:
+        return {}
+    patches = np.concatenate([subject.test.patches, subject.current.patches])
+    gaps = compare_patches(eyes, patches, draws, subject.alpha)
+    return {f"{PICTURE}{name}": np.asarray(value) for name, value in vars(gaps).items()}
+
+
+def patch_gaps(evidence):
+    """How far patches of current pictures differ.
+
+    Args:
+        evidence: `Evidence` of this check.
+
+    Returns:
+        `sanity.audit.patches.PatchGaps`, or None where nothing differs, and for other data than pictures.
+    """
+    samples = {
+        name.removeprefix(PICTURE): value for name, value in evidence.samples.items() if name.startswith(PICTURE)
+    }
+    return PatchGaps(**{**samples, "threshold": float(samples["threshold"])}) if samples else None
+
+
+def _with_patches(evidence, alpha):
+    """Evidence that says where in the picture current ones differ."""
+    gaps = patch_gaps(evidence)
+    if gaps is None:
+        return evidence
+    settings, rows = evidence.settings, patch_rows(gaps, alpha)
+    tables = {**settings["tables"], **({"Patches of the picture that differ": rows} if rows else {})}
+    also = (*settings["also"], ("patches of the picture", patch_words(gaps, alpha)))
+    return replace(evidence, settings={**settings, "tables": tables, "also": also})
+
+
+def _without_patches(evidence):
+    """Evidence without a difference picture, whose brightest place says nothing where no shift was seen."""
+    samples = {name: value for name, value in evidence.samples.items() if not name.startswith(PICTURE)}
+    return replace(evidence, samples=samples)
 
 
 def comparison_gates(subject, fewest):
@@ -120,6 +168,7 @@ def _measure(subject, name, encoded, gates, seed, draws, tries):
         delta=delta,
         why=_clauses(name, names, len(encoded.names), delta, margins, tried),
         units=units,
+        samples=_patch_samples(subject, eyes, draws) if name == "inputs" else {},
         gates=(*gates, _order_gate(tried)),
         settings={"seed": seed, "draws": draws, "tries": tries, "left_out": encoded.left_out},
         needed=_rows_needed(len(encoded.names), encoded.is_current),

@@ -138,7 +138,7 @@ def ladder_evidence(subject, test, rungs, margin, settings, *, scale=1.0, gates=
         **settings,
         "delta": 100 * margin,
         "losses": compared.losses,
-        "left_out": left_out(test),
+        "left_out": {**left_out(test), **subject.untried},
     }
     sizes = {"rows": len(test), "units": test.unit_count}
     gates = (*gates, compared.tried[0].gate)

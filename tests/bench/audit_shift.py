@@ -16,11 +16,12 @@ from sanity.audit.encoding import encode_features, encode_inputs, encode_predict
 from sanity.audit.eyes import PENALTY_OF_PRODUCTS, Ridge, products_of
 from sanity.audit.harm import error_rise, estimate_rise
 from sanity.audit.neighbours import neighbour_distances
+from sanity.audit.patches import differing
 from sanity.audit.permutation import min_p
 from sanity.checks.shift import shift
 from sanity.statistics import holm
 from sanity.verdict import judge
-from tests.audit_worlds import shifts
+from tests.audit_worlds import pictured, shifts
 from tests.audit_worlds.measures import eyes_of, naive_shift_p, shift_p
 from tests.bench.shares import print_head, print_row, share
 
@@ -167,6 +168,31 @@ def outliers(runs):
     yield "... naive: by a chi-square", fitted
 
 
+def patches(runs):
+    null = [pictured.gaps_of(pictured.pair(k, (60, 40)), k) for k in range(3 * runs)]
+    yield "pictures without a shift, 60/40: a patch is outlined (99 exchanges)", [is_outlined(gaps) for gaps in null]
+    alone = [(np.abs(gaps.deviations) > 1.96).any() for gaps in null]
+    yield "... naive: each patch and colour by itself at 1.96 deviations", alone
+    for words, are_units in (
+        ("six pictures of each person, no shift", True),
+        ("... naive: pictures as units", False),
+    ):
+        worlds = [pictured.persons(k, are_units=are_units) for k in range(runs)]
+        yield words, [is_outlined(pictured.gaps_of(subject, k)) for k, subject in enumerate(worlds)]
+    for brighter in (10, 20, 40):
+        gaps = [pictured.gaps_of(pictured.pair(k, brighter=brighter), k) for k in range(runs)]
+        outlined = [differing(part, 0.05) for part in gaps]
+        yield (
+            f"a corner {brighter} levels brighter, 120/80: all of it",
+            [part[pictured.MARKED].all() for part in outlined],
+        )
+        yield "... and something elsewhere", [part.sum() > part[pictured.MARKED].sum() for part in outlined]
+
+
+def is_outlined(gaps):
+    return differing(gaps, 0.05).any()
+
+
 def million(runs):
     rng = np.random.default_rng(0)
     sets = [rng.standard_normal((500_000, 10)) for _ in range(2)]
@@ -180,7 +206,10 @@ def million(runs):
     )
 
 
-PARTS = {part.__name__: part for part in (nothing, by_days, windows, power, sizes, harms, persons, outliers, million)}
+PARTS = {
+    part.__name__: part
+    for part in (nothing, by_days, windows, power, sizes, harms, persons, outliers, patches, million)
+}
 
 
 def main(runs=100, parts=tuple(PARTS)):

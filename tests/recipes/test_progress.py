@@ -79,7 +79,7 @@ def test_compiling_is_announced_and_counted(monkeypatch):
 
 def test_what_compiles_is_named_and_costs_no_time_where_nothing_does(monkeypatch):
     jobs = [Job("photographs", "photographs", {}), *MAPS[:2], *PICTURES[:2], Job("agreement", "agreement", {})]
-    expected = estimate.expected_seconds(jobs, 1e-9, 40.0)
+    expected = estimate.expected_seconds(jobs, {False: estimate.Speed(1e-9, 40.0)})
     assert [round(expected[job.key]) for job in jobs] == [0, 40, 40, 40, 0, 0]
 
     class Terminal(io.StringIO):

@@ -9,7 +9,16 @@ from sklearn.metrics import roc_auc_score
 
 from sanity.audit import ladder
 from sanity.audit.calibration import list_views, root_interval, view_bins
-from sanity.audit.descriptors import ALONE, COLOURS, GRADIENTS, TOGETHER, WORDS, count_words, picture_descriptors
+from sanity.audit.descriptors import (
+    ALONE,
+    COLOURS,
+    GRADIENTS,
+    PRETRAINED,
+    TOGETHER,
+    WORDS,
+    count_words,
+    picture_descriptors,
+)
 from sanity.audit.rows import AuditSubject, Column, Rows
 from sanity.checks import checks
 from sanity.checks import simpler as simpler_check
@@ -103,12 +112,6 @@ def test_words_of_training_texts_alone_are_known_and_texts_without_words_are_ans
 # What they take -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_fourth_channel_is_no_colour_and_takes_none():
-    image = np.random.default_rng(0).integers(0, 256, (9, 7, 4))
-    with_fourth, three = picture_descriptors([image]), picture_descriptors([image[..., :3]])
-    assert all(np.allclose(with_fourth[name], three[name], atol=1e-5) for name in (COLOURS, GRADIENTS))
-
-
 def test_colours_are_counted_pixel_by_pixel():
     image = np.random.default_rng(0).integers(0, 256, (5, 7, 3))
     counts = np.zeros(TOGETHER**3 + 3 * ALONE)
@@ -150,6 +153,8 @@ def test_words_are_weighted_by_how_rare_they_are():
 def test_rungs_are_tuned_and_shown_as_all_others_are():
     images, facts = pictures(0, 120)
     descriptors = picture_descriptors(images) | {WORDS: np.array(texts(0, 120)[0], object)}
+    noise = np.random.default_rng(0).normal(size=(120, 5))
+    descriptors[PRETRAINED] = (noise + facts[:, :1]).astype("float32")
     rows = rows_of(descriptors, facts[:, 0].astype(int))
     rungs = ladder.train_ladder(rows, rows, seed=0, budget=3)
     tuned = {rung.name: rung for rung in rungs if rung.name in OF.values()}
