@@ -170,6 +170,7 @@ class AuditSubject:
         kind: str, a name of `lab.kinds.KINDS`, or "text".
         alpha: float, the level of each question.
         networks: tuple of functions like `predict`, of networks trained alike from other seeds.
+        layers: tuple of `sanity.audit.layers.Layer`, those before the last hidden one of a table's network, in their order.
     """
 
     title: str
@@ -183,6 +184,7 @@ class AuditSubject:
     kind: str = "table"
     alpha: float = 0.05
     networks: tuple = ()
+    layers: tuple = field(default=(), compare=False)
 
     @property
     def sizes(self):

@@ -4,6 +4,7 @@ import numpy as np
 from scipy import stats
 from sklearn.mixture import GaussianMixture
 
+from lab.concepts import leace, random_erasures
 from sanity.audit import calibration, clusters, slices
 from sanity.audit.decoding import Problem, probe_auc
 from sanity.audit.encoding import encode_inputs
@@ -11,11 +12,12 @@ from sanity.audit.exchange import group_codes, searched_errors
 from sanity.audit.eyes import Eyes
 from sanity.audit.groups import list_groupings, list_metrics, measure_gaps
 from sanity.audit.legitimate import design, list_contrasts
+from sanity.audit.mechanism import Mechanism
 from sanity.audit.permutation import min_p
 from sanity.audit.search import search_slices
 from sanity.audit.swaps import Swap
 from sanity.statistics import exchange_p
-from tests.audit_worlds import proxies
+from tests.audit_worlds import mechanisms, proxies
 
 # Where does it fail? ------------------------------------------------------------------------------------------------------
 
@@ -154,3 +156,26 @@ def swap_of(subject, seed=0):
 
 def log_odds(logits):
     return logits[:, 1] - logits[:, 0]
+
+
+# What one layer does --------------------------------------------------------------------------------------------------------
+
+
+def mechanism_of(subject, seed=0):
+    """Erasures from the first hidden layer: `Mechanism`."""
+    (contrast,), _ = list_contrasts(subject.test.protected[0])
+    return Mechanism(contrast, subject.test, list(mechanisms.LEGITIMATE), subject.layers[0], log_odds, seed=seed)
+
+
+def naive_erasure_p(subject, seed=0, draws=99):
+    """p of the mean change of the score when the column itself is erased, among directions that move activations as far."""
+    mechanism = mechanism_of(subject, seed)
+    fitted, held = mechanism.first, ~mechanism.first
+    erasure = leace(mechanism.hidden[fitted], mechanism.members[fitted])
+    others = random_erasures(erasure, mechanism.hidden[fitted], draws, seed=seed)
+    inputs = mechanism.rows.inputs[held]
+    moved = [
+        np.abs(log_odds(mechanism.layer.resume(inputs, change(mechanism.hidden[held]))) - mechanism.scores[held]).mean()
+        for change in (erasure, *others)
+    ]
+    return np.mean(np.array(moved) >= moved[0] - 1e-12)
