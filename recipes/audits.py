@@ -40,6 +40,7 @@ from sanity.audit.questions import (
     level,
     list_questions,
     predict_alike,
+    refuse_costs,
     refuse_idle_counterparts,
     refuse_idle_replicates,
     refuse_layer,
@@ -259,6 +260,7 @@ def plan_questions(table, session):
         refuse_layer(table.check_settings["layer"], layers, questions)
     refuse_unknown_settings(names, table.check_settings)
     refuse_idle_replicates(table.replicates, questions)
+    refuse_costs(sets.sheet, sets.signature)
     lacking = unanswerable(sets.sheet, list(sets), sets.signature.kind)
     alpha = level(sets.sheet, questions, table.strict)
     return {

@@ -117,13 +117,12 @@ def with_activations(order=(0, 1, 2), sign=1):
 
 
 def deep():
-    """The same network with rectifiers before its activations, which hold the inputs and their opposites, in a layer "dense"."""
-    (weights, biases), output = (layer.get_weights() for layer in with_activations().layers)
-    layers = [keras.layers.Dense(6, "relu", name="dense"), keras.layers.Dense(3), keras.layers.Dense(1, "sigmoid")]
+    """The same network with a layer more, which bends large activations: its first layer is "dense"."""
+    first, output = (layer.get_weights() for layer in with_activations().layers)
+    layers = [keras.layers.Dense(3, name="dense"), keras.layers.Dense(3, "tanh"), keras.layers.Dense(1, "sigmoid")]
     model = keras.Sequential([keras.Input((3,)), *layers])
-    model.layers[0].set_weights([np.hstack([weights, -weights]), np.concatenate([biases, -biases])])
-    model.layers[1].set_weights([np.vstack([np.eye(3), -np.eye(3)]), np.zeros(3)])
-    model.layers[2].set_weights(output)
+    for layer, weights in zip(layers, (first, [0.5 * np.eye(3), np.zeros(3)], output)):
+        layer.set_weights(weights)
     return model
 
 

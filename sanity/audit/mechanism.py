@@ -20,8 +20,8 @@ from sanity.audit.swaps import sample_units, score_residual
 from sanity.seeds import derive_seed
 from sanity.statistics import exchange_p
 
-# How much a deviation of a planted direction raises the log odds of the group, quantiles of it, and steps of a search.
-STRENGTH, QUANTILES, STEPS = 1.0, 21, 30
+# Rows at most, how much a deviation of a planted direction raises the log odds of the group, quantiles of it, and steps of a search.
+ROWS, STRENGTH, QUANTILES, STEPS = 10_000, 1.0, 21, 30
 
 
 def slopes(surplus, changes):
@@ -117,7 +117,7 @@ class Mechanism:
     """
 
     def __init__(self, contrast, rows, legitimate, layer, decide, *, seed):
-        kept = sample_units(rows.units[contrast.places], seed=derive_seed(seed, "rows"))
+        kept = sample_units(rows.units[contrast.places], seed=derive_seed(seed, "rows"), rows=ROWS)
         self.rows = rows.take(contrast.places[kept])
         self.members, self.layer, self.decide, self.seed = contrast.members[kept], layer, decide, seed
         self.features = design(self.rows, legitimate)
@@ -160,7 +160,7 @@ class Mechanism:
             _distances(before, before[1:]),
             self._accuracies(logits),
             _distances(self._rolled(tries), own[1:]),
-            _distances(self._planted(tries, delta), own[1:]),
+            _distances(self._planted(tries, delta, own[1:]), own[1:]),
         )
 
     def erased(self, members):
@@ -204,8 +204,17 @@ class Mechanism:
 
     # Planted use ----------------------------------------------------------------------------------------------------------
 
-    def _planted(self, tries, delta):
-        """Changes of the slope where the score reads a direction that goes with a column: float64 [sizes * tries]."""
+    def _planted(self, tries, delta, chance):
+        """Changes of the slope where the score reads a direction that goes with a column, added to those that chance gives.
+
+        Args:
+            tries: int.
+            delta: float, a share of decisions.
+            chance: float64 [draws], changes of columns drawn anew.
+
+        Returns:
+            float64 [sizes * tries].
+        """
         whiten, mean = whitening(self.hidden)[0], self.hidden.mean(axis=0)
         effects = []
         for size in SIZES:
@@ -213,15 +222,12 @@ class Mechanism:
             readouts = np.stack([self._readout(whiten, mean, seed) for seed in seeds], axis=1)
             codes = (self.hidden - mean) @ readouts
             members = np.array([self._members_along(code, seed) for code, seed in zip(codes.T, seeds)])
-            weights = [self._weight(code, column, size * delta) for code, column in zip(codes.T, members)]
-            scores = np.array(
-                [
-                    self.decide(self._logits_after(hidden)) + weight * ((hidden - mean) @ readout)
-                    for hidden, weight, readout in zip(self.erased(members), weights, readouts.T)
-                ]
-            )
-            before = self.scores + np.array(weights)[:, None] * codes.T
-            effects.append(slopes(members - self.odds.chance, self._beyond((before - scores).T).T))
+            lost = [
+                self._weight(code, column, size * delta) * (code - (hidden - mean) @ readout)
+                for code, column, readout, hidden in zip(codes.T, members, readouts.T, self.erased(members))
+            ]
+            drawn = np.resize(chance, tries)
+            effects.append(slopes(members - self.odds.chance, self._beyond(np.array(lost).T).T) + drawn)
         return np.concatenate(effects)
 
     def _readout(self, whiten, mean, seed):

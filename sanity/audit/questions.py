@@ -236,6 +236,23 @@ def refuse_idle_replicates(replicates, questions):
         )
 
 
+def refuse_costs(sheet, signature):
+    """Refuse costs of errors that are not those of two classes.
+
+    Args:
+        sheet: `Sheet`.
+        signature: `sanity.audit.signature.Signature`.
+
+    Raises:
+        Refused: for costs beside a network of several classes, or of a number.
+    """
+    if sheet.decision and sheet.decision.costs and signature.count != 2:
+        told = "a number" if signature.is_regression else f"{signature.count} classes"
+        raise Refused(
+            f"Costs are of the two errors between two classes. Received: costs, and {signature.name}, which tells {told}. Leave false_positive_cost and false_negative_cost out of the sheet."
+        )
+
+
 def refuse_layer(name, layers, questions):
     """Refuse a layer that no question asks about, or that cannot be asked about.
 
@@ -354,6 +371,7 @@ def open_subject(network, sources, sheet, title=None, replicates=()):
         Refused: for another network, and for data that cannot be read.
     """
     signature = signature_of(network, sheet)
+    refuse_costs(sheet, signature)
     if signature.kind != "table":
         raise Refused(
             f"This function audits networks of tables. Received: {network.name}, which was opened as one of the kind {signature.kind}. Use the command lab audit, or, for a network with an input for each column, lab.load(FILE, as_table=True)."

@@ -28,7 +28,14 @@ from sanity.audit.margin import (
 )
 from sanity.audit.mechanism import Mechanism, bends, read_erased
 from sanity.checks import checks
-from sanity.checks.decodable import all_contrasts, contrasts_gate, few_table, inputs_among, legitimate_names, sheet_gates
+from sanity.checks.decodable import (
+    all_contrasts,
+    contrasts_gate,
+    few_table,
+    inputs_among,
+    legitimate_names,
+    sheet_gates,
+)
 from sanity.checks.proxy_use import UNUSED, USED, answers_gates, decision_gate, decision_score
 from sanity.evidence import Evidence, Gate
 from sanity.ruling import About, rules

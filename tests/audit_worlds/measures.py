@@ -1,10 +1,12 @@
 """Measures: the p of a check alone, without its copies, and what a naive version of the check would have said."""
 
+from dataclasses import replace
+
 import numpy as np
 from scipy import stats
 from sklearn.mixture import GaussianMixture
 
-from lab.concepts import leace, random_erasures
+from lab.concepts import leace
 from sanity.audit import calibration, clusters, slices
 from sanity.audit.decoding import Problem, probe_auc
 from sanity.audit.encoding import encode_inputs
@@ -107,8 +109,8 @@ def naive_shift_p(subject):
 
 def gaps_of(subject, seed=0, draws=99):
     """What was measured of a subject's groups, without copies: list of `Gaps`."""
-    rows = subject.test
-    metrics, (groupings, _) = list_metrics(rows, 1), list_groupings(rows)
+    rows, costs = subject.test, subject.sheet.decision.costs
+    metrics, (groupings, _) = list_metrics(rows, 1, costs=costs), list_groupings(rows)
     return measure_gaps(rows, metrics, groupings, draws=draws, seed=seed, tries=0, delta=0.05, alpha=0.05)[0]
 
 
@@ -168,11 +170,13 @@ def mechanism_of(subject, seed=0):
 
 
 def naive_erasure_p(subject, seed=0, draws=99):
-    """p of the mean change of the score when the column itself is erased, among directions that move activations as far."""
+    """p of the mean change of the score when the column itself is erased, among directions drawn evenly that move as far."""
     mechanism = mechanism_of(subject, seed)
     fitted, held = mechanism.first, ~mechanism.first
     erasure = leace(mechanism.hidden[fitted], mechanism.members[fitted])
-    others = random_erasures(erasure, mechanism.hidden[fitted], draws, seed=seed)
+    drawn = np.random.default_rng(seed).normal(size=(draws, len(erasure.write), 1))
+    drawn *= np.linalg.norm(erasure.write) / np.linalg.norm(drawn, axis=1, keepdims=True)
+    others = [replace(erasure, write=write) for write in drawn]
     inputs = mechanism.rows.inputs[held]
     moved = [
         np.abs(log_odds(mechanism.layer.resume(inputs, change(mechanism.hidden[held]))) - mechanism.scores[held]).mean()

@@ -6,6 +6,8 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
+from scipy.linalg import sqrtm
+from sklearn.covariance import OAS
 
 from lab.concepts import erase_targets, leace
 from lab.models import load
@@ -32,16 +34,16 @@ def verdict_of(subject, **options):
 
 
 def test_erasures_of_numbers_are_the_formula_of_the_paper():
-    """x - S^(1/2) P S^(-1/2) (x - m), where P projects on S^(-1/2) cov(x, z), with the covariance itself."""
+    """x - S^(1/2) P S^(-1/2) (x - m), where P projects on S^(-1/2) cov(x, z), and S is the shrunk covariance."""
     rng = np.random.default_rng(0)
     rows, targets = rng.normal(size=(4000, 5)) @ rng.normal(size=(5, 5)), rng.normal(size=(4000, 2))
     targets += rows[:, :2]
-    values, vectors = np.linalg.eigh(np.cov(rows.T))
-    whiten = vectors / np.sqrt(values) @ vectors.T
+    colour = np.real(sqrtm(OAS().fit(rows).covariance_))
+    whiten = np.linalg.inv(colour)
     for erasure, target in zip(erase_targets(rows, targets), targets.T):
         crossed = whiten @ (rows - rows.mean(axis=0)).T @ (target - target.mean())
-        projector = np.linalg.inv(whiten) @ np.outer(crossed, crossed) @ whiten / (crossed @ crossed)
-        np.testing.assert_allclose(erasure(rows), rows - (rows - rows.mean(axis=0)) @ projector.T, atol=0.05)
+        projector = colour @ np.outer(crossed, crossed) @ whiten / (crossed @ crossed)
+        np.testing.assert_allclose(erasure(rows), rows - (rows - rows.mean(axis=0)) @ projector.T, atol=1e-8)
         np.testing.assert_allclose((erasure(rows) - rows.mean(axis=0)).T @ (target - target.mean()), 0, atol=1e-6)
 
 
@@ -112,7 +114,7 @@ def test_layers_are_read_and_replaced_as_parts_of_the_model_are():
     assert "hidden" not in layers and {"first", "second"} <= set(layers)
     rest = keras.Model([model.get_layer("second").output, model.inputs[0]], model.output)
     for name in ("first", "second"):
-        expected = keras.Model(model.inputs, model.get_layer(name).output)(inputs).numpy()
+        expected = keras.Model(model.inputs[0], model.get_layer(name).output)(inputs).numpy()
         np.testing.assert_allclose(layers[name].read(inputs), expected, atol=1e-5)
     hidden = layers["second"].read(inputs)
     chance = rest([hidden[::-1], inputs]).numpy()[:, 0]
@@ -152,13 +154,14 @@ def test_a_network_that_learned_from_a_stand_in_uses_what_its_layer_holds():
     row = verdict_of(world(0, "used", 3000))
     assert (row.outcome, row.finding) == ("FAIL", USED) and "sex = m" in row.sentence and "layer first" in row.sentence
     assert row.effect.mean > 0.1 and row.settings["layer"] == "first"
-    before, after = map(float, row.also["log odds by which groups differ given the legitimate columns"].split()[0:4:3])
-    assert after < before / 2
+    words = row.also["log odds by which groups differ given the legitimate columns"]
+    before, after = (float(word.strip("+,")) for word in words.split()[:3:2])
+    assert 0 < after < before / 2
 
 
 @pytest.mark.parametrize("arm", ["none", "encoded"])
 def test_what_is_not_used_passes_where_planted_use_would_be_found(arm):
-    row = verdict_of(world(0, arm, 4000))
+    row = verdict_of(world(0, arm, 10_000))
     assert (row.outcome, row.finding) == ("PASS", UNUSED) and "of 20 tries" in row.sentence
 
 
@@ -170,7 +173,7 @@ def test_erasing_the_column_itself_moves_every_network_and_erasing_the_rest_does
         erased = mechanism_of(subject, seed).measure(39, 1, 0.02, 0.95)
         alarms.append(read_erased([erased], 0.05, 1)[0][0, :2].max() <= 0.05)
         naive.append(naive_erasure_p(subject, seed, 39) <= 0.05)
-    assert wilson_interval(sum(alarms), 12).low <= 0.05 < 0.5 < wilson_interval(sum(naive), 12).low
+    assert wilson_interval(sum(alarms), 12).low <= 0.05 and sum(naive) >= 11, (alarms, naive)
 
 
 def test_use_that_other_directions_share_or_the_output_does_not_show_is_open():
@@ -211,7 +214,7 @@ def edge_cases():
     one = Network([np.ones((4, 1)), np.ones((1, 3)), np.ones((3, 1))], [np.zeros(1), np.full(3, -1.0), np.zeros(1)])
     yield "one channel", replace(subject, layers=one.layers), "INCONCLUSIVE"
     columns = [replace(column, values=np.full(200, np.nan)) for column in subject.test.columns]
-    yield "legitimate missing", replace(subject, test=replace(subject.test, columns=tuple(columns))), "INCONCLUSIVE"
+    yield "legitimate missing", replace(subject, test=replace(subject.test, columns=tuple(columns))), "FAIL"
 
 
 @pytest.mark.parametrize("name, subject, outcome", list(edge_cases()), ids=lambda value: value if isinstance(value, str) else "")
