@@ -288,7 +288,11 @@ def read_erased(erased, alpha, tries):
     p_output = functools.partial(p_among, np.sort(np.max([part.output[1:] for part in erased], axis=0)))
     beside = exchange_p(np.array([part.directions for part in erased]))
     p = [
-        [p_of(part.redrawn[0]) if part.redrawn.any() else 1.0, one, p_output(part.output[0]) if part.output.any() else 1.0]
+        [
+            p_of(part.redrawn[0]) if part.redrawn.any() else 1.0,
+            one,
+            p_output(part.output[0]) if part.output.any() else 1.0,
+        ]
         for part, one in zip(erased, beside)
     ]
     null = np.any([p_of(part.copies) <= alpha for part in erased], axis=0)

@@ -98,7 +98,9 @@ def proxy_mechanism(subject, *, seed, draws=DRAWS, tries=TRIES, layer=None):
 def _layer_gates(rows, layer):
     lacks = "erasures need the network of a table with two hidden layers or more; behind the last one they say what the answers say"
     is_there = layer is not None and rows.inputs is not None
-    gates = (Gate("a layer to erase from", "passed" if is_there else "not applicable", layer.name if is_there else lacks),)
+    gates = (
+        Gate("a layer to erase from", "passed" if is_there else "not applicable", layer.name if is_there else lacks),
+    )
     if not is_there:
         return gates
     hidden = layer.read(rows.inputs)
@@ -172,7 +174,10 @@ def _also(erased, p):
     """Numbers shown beside, of which p of directions and output are needed for use: tuple of (name, text)."""
     before, after = erased.slopes
     lines = [
-        ("log odds by which groups differ given the legitimate columns", f"{before:+.2f}, and {after:+.2f} after the erasure"),
+        (
+            "log odds by which groups differ given the legitimate columns",
+            f"{before:+.2f}, and {after:+.2f} after the erasure",
+        ),
         ("beside directions of columns drawn anew", f"p = {p[1]:.2g}"),
         ("output given the legitimate columns", f"p = {p[2]:.2g}"),
     ]

@@ -86,7 +86,9 @@ def people(rng, rows, arm, use):
 def trained(seed, arm, use=1.0, rows=6000):
     """A network that was trained on people of an arm: `Network`."""
     inputs, _, labels = people(np.random.default_rng([seed, 1]), rows, arm, use)
-    model = MLPClassifier((WIDTH, WIDTH), alpha=1e-2, batch_size=100, max_iter=10, random_state=seed, tol=0, n_iter_no_change=99)
+    model = MLPClassifier(
+        (WIDTH, WIDTH), alpha=1e-2, batch_size=100, max_iter=10, random_state=seed, tol=0, n_iter_no_change=99
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model.fit(inputs, labels)

@@ -130,7 +130,12 @@ def test_the_first_layer_whose_weights_join_inputs_is_asked():
     keras.utils.set_random_seed(0)
     normalize = keras.layers.Normalization(name="scaled")
     normalize.adapt(np.random.default_rng(0).normal(size=(20, 3)))
-    layers = [normalize, keras.layers.Dense(4, name="a"), keras.layers.ReLU(name="b"), keras.layers.Dense(4, "relu", name="c")]
+    layers = [
+        normalize,
+        keras.layers.Dense(4, name="a"),
+        keras.layers.ReLU(name="b"),
+        keras.layers.Dense(4, "relu", name="c"),
+    ]
     layers = inner_layers(load(keras.Sequential([keras.Input((3,)), *layers, keras.layers.Dense(2)]), as_table=True), 2)
     assert find_layer(layers, None).name == "a" and find_layer(layers, "b").name == "b"
     with pytest.raises(Refused, match="Received: 'c'"):
@@ -217,7 +222,9 @@ def edge_cases():
     yield "legitimate missing", replace(subject, test=replace(subject.test, columns=tuple(columns))), "FAIL"
 
 
-@pytest.mark.parametrize("name, subject, outcome", list(edge_cases()), ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    "name, subject, outcome", list(edge_cases()), ids=lambda value: value if isinstance(value, str) else ""
+)
 def test_edges_end_in_a_verdict(name, subject, outcome):
     for row in judge(proxy_mechanism(subject, seed=0, draws=19, tries=2)):
         assert row.outcome == outcome and row.sentence.endswith((".", ")")), row.sentence
@@ -229,9 +236,7 @@ def test_several_groups_are_compared_with_the_rest_and_persons_are_units():
     ages = np.random.default_rng(0).integers(3, size=300)[np.arange(900) // 3]
     column = Column("age", ages.astype(float), ("young", "middle", "old"))
     subject = replace(subject, test=replace(subject.test, protected=(*subject.test.protected, column)))
-    sheet = subject.sheet.model_copy(
-        update={"columns": subject.sheet.columns | {"age": subject.sheet.column("sex")}}
-    )
+    sheet = subject.sheet.model_copy(update={"columns": subject.sheet.columns | {"age": subject.sheet.column("sex")}})
     rows = judge(proxy_mechanism(replace(subject, sheet=sheet), seed=0, draws=99, tries=4))
     assert [row.method for row in rows] == ["sex = m", "age = young", "age = middle", "age = old"]
     assert rows[0].sizes["units"] <= 150 and all(row.finding != USED for row in rows[1:])
