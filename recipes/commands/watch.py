@@ -88,10 +88,8 @@ def _watched(run_folder, current, questions, root):
 
 def _without_idle(audit):
     """The values of an audit without those that only questions ask for which are not asked now: dict."""
-    asked = audit.get("questions")
-    idle = [
-        key for key, question in (("layer", "proxies"), ("replicates", "reasons")) if asked and question not in asked
-    ]
+    questions = audit.get("questions") or ["proxies", "reasons"]
+    idle = [key for key, question in (("layer", "proxies"), ("replicates", "reasons")) if question not in questions]
     return {name: value for name, value in audit.items() if name not in idle}
 
 

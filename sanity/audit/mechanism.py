@@ -150,17 +150,17 @@ class Mechanism:
         logits = [self._logits_after(hidden) for hidden in self.erased(members)]
         scores = np.array([self.decide(values) for values in logits])
         changes = self._beyond((self.scores - scores).T).T
-        own = slopes(surplus, changes)
+        fallen = slopes(surplus, changes)
         before = slopes(surplus, self.residual[None])
         return Erased(
             self._share(surplus[0], scores[0], level),
-            np.array([before[0], before[0] - own[0]]),
-            _distances(own, own[1:]),
+            np.array([before[0], before[0] - fallen[0]]),
+            _distances(fallen, fallen[1:]),
             np.abs(slopes(surplus[:1], changes)),
             _distances(before, before[1:]),
             self._accuracies(logits),
-            _distances(self._rolled(tries), own[1:]),
-            _distances(self._planted(tries, delta, own[1:]), own[1:]),
+            _distances(self._rolled(tries), fallen[1:]),
+            _distances(self._planted(tries, delta, fallen[1:]), fallen[1:]),
         )
 
     def erased(self, members):

@@ -247,9 +247,9 @@ def refuse_costs(sheet, signature):
         Refused: for costs beside a network of several classes, or of a number.
     """
     if sheet.decision and sheet.decision.costs and signature.count != 2:
-        told = "a number" if signature.is_regression else f"{signature.count} classes"
+        answers = "a number" if signature.is_regression else f"{signature.count} classes"
         raise Refused(
-            f"Costs are of the two errors between two classes. Received: costs, and {signature.name}, which tells {told}. Leave false_positive_cost and false_negative_cost out of the sheet."
+            f"Costs are of the two errors between two classes. Received: costs, and {signature.name}, which tells {answers}. Leave false_positive_cost and false_negative_cost out of the sheet."
         )
 
 

@@ -182,8 +182,8 @@ def _also(erased, p):
         ("output given the legitimate columns", f"p = {p[2]:.2g}"),
     ]
     if np.isfinite(erased.accuracy).all():
-        first, own, other = erased.accuracy
-        words = f"{first:.3f}, {own:.3f} after the erasure, {other:.3f} after that of other directions"
+        before, after, others = erased.accuracy
+        words = f"{before:.3f}, {after:.3f} after the erasure, {others:.3f} after that of other directions"
         lines.append(("accuracy", words))
     return tuple(lines)
 
