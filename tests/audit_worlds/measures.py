@@ -6,8 +6,9 @@ import numpy as np
 from scipy import stats
 from sklearn.mixture import GaussianMixture
 
-from lab.concepts import leace
+from lab.concepts import erase_targets, leace
 from sanity.audit import calibration, clusters, slices
+from sanity.audit.counterparts import Counterparts
 from sanity.audit.decoding import Problem, probe_auc
 from sanity.audit.encoding import encode_inputs
 from sanity.audit.exchange import group_codes, searched_errors
@@ -183,3 +184,39 @@ def naive_erasure_p(subject, seed=0, draws=99):
         for change in (erasure, *others)
     ]
     return np.mean(np.array(moved) >= moved[0] - 1e-12)
+
+
+def scaled_direction_p(subject, seed=0, draws=99):
+    """p of the change of the slope by the column's direction, among directions that are lengthened until they move as far."""
+    mechanism = mechanism_of(subject, seed)
+    fitted, held = mechanism.first, ~mechanism.first
+    surplus, hidden, inputs = (
+        mechanism.members - mechanism.odds.chance,
+        mechanism.hidden[held],
+        mechanism.rows.inputs[held],
+    )
+    targets = np.random.default_rng(seed).normal(size=(fitted.sum(), draws))
+    first, *others = erase_targets(mechanism.hidden[fitted], np.column_stack([surplus[fitted], targets]))
+    far = np.linalg.norm(first(hidden) - hidden, axis=1).mean()
+    others = [_lengthened(erasure, hidden, far) for erasure in others]
+    moved = np.array(
+        [
+            mechanism.scores[held] - log_odds(mechanism.layer.resume(inputs, change(hidden)))
+            for change in (first, *others)
+        ]
+    )
+    features = mechanism.features[held]
+    moved = moved.T - features @ np.linalg.lstsq(features, moved.T, rcond=None)[0]
+    changes = np.abs(surplus[held] @ moved)
+    return np.mean(changes >= changes[0] - 1e-12)
+
+
+def _lengthened(erasure, hidden, far):
+    factor = far / np.linalg.norm(erasure(hidden) - hidden, axis=1).mean()
+    return replace(erasure, write=factor * erasure.write)
+
+
+def counterparts_of(subject, seed=0):
+    """What a network does with counterparts: `Counterparts`."""
+    (contrast,), _ = list_contrasts(subject.test.protected[0])
+    return Counterparts(contrast, subject.test, ["age"], log_odds, seed=seed)
