@@ -32,12 +32,13 @@ def row(question, hits):
 
 def mechanism(runs, rows=2000):
     """Rows on `proxy_mechanism`: networks of two hidden layers that were trained, erasures from the first."""
-    worlds = {
-        "no stand-in": [mechanisms.world(seed, "none", rows) for seed in range(runs)],
-        "stand-in encoded, labels ignore it": [mechanisms.world(seed, "encoded", rows) for seed in range(runs)],
-        "labels depend on the group": [mechanisms.world(seed, "used", rows) for seed in range(runs)],
+    arms = {
+        "no stand-in": "none",
+        "stand-in encoded, labels ignore it": "encoded",
+        "labels depend on the group": "used",
     }
-    for name, subjects in worlds.items():
+    for name, arm in arms.items():
+        subjects = [mechanisms.world(seed, arm, rows) for seed in range(runs)]
         _rows_of_mechanism(f"{name}, {rows:,} rows", subjects)
 
 
