@@ -20,8 +20,8 @@ from sanity.audit.swaps import sample_units, score_residual
 from sanity.seeds import derive_seed
 from sanity.statistics import exchange_p
 
-# Rows at most, how much a deviation of a planted direction raises the log odds of the group, quantiles of it, and steps of a search.
-ROWS, STRENGTH, QUANTILES, STEPS = 10_000, 1.0, 21, 30
+# Rows at most, how much a deviation of a planted direction raises the log odds of the group, and steps of a search.
+ROWS, STRENGTH, STEPS = 10_000, 1.0, 20
 
 
 def slopes(surplus, changes):
@@ -249,20 +249,16 @@ class Mechanism:
 
     def _weight(self, code, members, share):
         """The weight of a code in the score by which groups differ by so many decisions more: float."""
-        code, ordered = self._beyond(code), np.sort(self.scores)
-        places = (np.arange(QUANTILES) + 0.5) / QUANTILES
-        sides = [np.quantile(code[members == side], places) for side in (1, 0) if (members == side).any()]
-        if len(sides) < 2:
-            return 0.0
+        surplus, before = members - self.odds.chance, self.scores >= 0
 
-        def difference(weight):
-            inside, outside = (np.searchsorted(ordered, -weight * side).mean() for side in sides)
-            return (outside - inside) / len(ordered)
+        def turned(weight):
+            decisions = (self.scores + weight * code >= 0).astype("float64") - before
+            return slopes(surplus[None], decisions[None])[0]
 
         low, high = 0.0, 8 * max(float(self.scores.std()), 1e-12)
         for _ in range(STEPS):
             middle = (low + high) / 2
-            low, high = (middle, high) if difference(middle) < share else (low, middle)
+            low, high = (middle, high) if turned(middle) < share else (low, middle)
         return high
 
 

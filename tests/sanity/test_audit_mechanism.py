@@ -10,6 +10,7 @@ from scipy.linalg import sqrtm
 from sklearn.covariance import OAS
 
 from lab.concepts import erase_targets, leace
+from lab.concepts.erasure import whitening
 from lab.models import load
 from lab.refusal import Refused
 from sanity.audit import audit
@@ -179,6 +180,22 @@ def test_erasing_the_column_itself_moves_every_network_and_erasing_the_rest_does
         alarms.append(read_erased([erased], 0.05, 1)[0][0, :2].max() <= 0.05)
         naive.append(naive_erasure_p(subject, seed, 39) <= 0.05)
     assert wilson_interval(sum(alarms), 12).low <= 0.05 and sum(naive) >= 11, (alarms, naive)
+
+
+def test_planted_use_turns_as_many_decisions_as_it_says():
+    mechanism = mechanism_of(world(0, "none", 8000))
+    whiten, mean = whitening(mechanism.hidden)[0], mechanism.hidden.mean(axis=0)
+    for share in (0.02, 0.1):
+        turned = []
+        for seed in range(8):
+            code = (mechanism.hidden - mean) @ mechanism._readout(whiten, mean, seed)
+            members = mechanism._members_along(code, seed)
+            weight = mechanism._weight(code, members, share)
+            change = (mechanism.scores + weight * code >= 0) * 1.0 - (mechanism.scores >= 0)
+            # Another column of the same law, which the weight was not fitted to.
+            surplus = mechanism._members_along(code, seed + 100) - mechanism.odds.chance
+            turned.append(surplus @ change / (surplus @ surplus))
+        assert np.mean(turned) == pytest.approx(share, rel=0.25)
 
 
 def test_use_that_other_directions_share_or_the_output_does_not_show_is_open():
