@@ -13,6 +13,8 @@ class Audit(Table):
 
     `dataset` is the name of a table that comes with an installed package, with its sheet, in the place of files.
 
+    `layer` is the address of the layer whose use of a protected column is asked about.
+
     `replicates` are files of networks that were trained like the model from other seeds, on which reasons and changes must hold too.
 
     With `strict` all checks share one level. With `no_protected` no protected column is looked at. `settings` are those of the checks that have them.
@@ -30,6 +32,7 @@ class Audit(Table):
     no_protected: bool = False
     draws: int | None = Field(None, ge=99)
     tries: int | None = Field(None, ge=4)
+    layer: str | None = None
     replicates: list[str] = []
     settings: dict[str, Any] = {}
     vocabulary: str | None = None
@@ -53,5 +56,5 @@ class Audit(Table):
     @property
     def check_settings(self):
         """The settings of all checks: dict."""
-        counts = {name: getattr(self, name) for name in ("draws", "tries") if getattr(self, name) is not None}
-        return {**self.settings, **counts}
+        named = {name: getattr(self, name) for name in ("draws", "tries", "layer") if getattr(self, name) is not None}
+        return {**self.settings, **named}

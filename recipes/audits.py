@@ -32,6 +32,7 @@ from sanity.audit.answers import (
 from sanity.audit.datasets import open_dataset
 from sanity.audit.descriptors import OF_PICTURES, PRETRAINED, WORDS, picture_descriptors
 from sanity.audit.frames import Tables, read_frame, read_tables
+from sanity.audit.layers import inner_layers
 from sanity.audit.patches import picture_patches
 from sanity.audit.pictures import picture_columns, picture_statistics, statistic_names
 from sanity.audit.pretrained import embed_pictures, why_not_embedded
@@ -41,8 +42,10 @@ from sanity.audit.questions import (
     level,
     list_questions,
     predict_alike,
+    refuse_costs,
     refuse_idle_counterparts,
     refuse_idle_replicates,
+    refuse_layer,
     refuse_unknown_settings,
     settings_at,
     unanswerable,
@@ -258,8 +261,12 @@ def plan_questions(table, session):
     sets = read_sets(session)
     questions = list_questions(table.questions, sets.sheet, list(sets), sets.signature.kind)
     names = [check for question in questions for check in checks_of(question)]
+    if table.check_settings.get("layer"):
+        layers = inner_layers(session.network, sets.signature.count) if sets.signature.kind == "table" else ()
+        refuse_layer(table.check_settings["layer"], layers, questions)
     refuse_unknown_settings(names, table.check_settings)
     refuse_idle_replicates(table.replicates, questions)
+    refuse_costs(sets.sheet, sets.signature)
     lacking = unanswerable(sets.sheet, list(sets), sets.signature.kind)
     alpha = level(sets.sheet, questions, table.strict)
     return {
@@ -590,6 +597,7 @@ def load_subject(inputs, job, session):
         input_places=sets.tables.input_places,
         predict=predictor(session.network, count) if is_table else None,
         networks=predict_alike(session.network, session.audit_replicates, count) if is_table else (),
+        layers=inner_layers(session.network, count) if is_table else (),
         kind="table" if is_table else sets.signature.kind,
         alpha=job.arguments["alpha"],
         untried=inputs.values(job.needs[0], "about.json")["untried"],

@@ -65,6 +65,7 @@ def write(folder):
     lender().save(folder / "lender.keras")
     with_activations().save(folder / "net.keras")
     with_activations([1, 2, 0]).save(folder / "second.keras")
+    deep().save(folder / "deep.keras")
     rows = [(number, text, ("bad", "good")[number % 2]) for number, text in enumerate(own_data.reviews(60))]
     with open(folder / "reviews.csv", "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("number", "text", "mood"), *rows])
@@ -112,6 +113,16 @@ def with_activations(order=(0, 1, 2), sign=1):
     order = list(order)
     model.layers[0].set_weights([np.diag(1 / spread)[:, order], (-mean / spread)[order]])
     model.layers[1].set_weights([sign * weights[order][:, None], np.zeros(1)])
+    return model
+
+
+def deep():
+    """The same network with a layer more, which bends large activations: its first layer is "dense"."""
+    first, output = (layer.get_weights() for layer in with_activations().layers)
+    layers = [keras.layers.Dense(3, name="dense"), keras.layers.Dense(3, "tanh"), keras.layers.Dense(1, "sigmoid")]
+    model = keras.Sequential([keras.Input((3,)), *layers])
+    for layer, weights in zip(layers, (first, [0.5 * np.eye(3), np.zeros(3)], output)):
+        layer.set_weights(weights)
     return model
 
 

@@ -21,7 +21,7 @@ from lab.concepts.craft import craft, decompose, masked_scores, read_crops, sobo
 from lab.concepts.dictionaries import Dictionary, kmeans, learn, learners, nmf, pca
 from lab.concepts.directions import cav, directional_derivatives, held_out_accuracy, held_out_scores
 from lab.concepts.dissection import unit_auc, unit_iou
-from lab.concepts.erasure import Erasure, all_scores_after, leace, random_erasures, scores_after
+from lab.concepts.erasure import Erasure, all_scores_after, erase_targets, leace, random_erasures, scores_after
 from lab.concepts.maps import concept_gradient, concept_map
 from lab.concepts.positions import draw_positions, layer_batches, read_positions
 from lab.concepts.probes import calibration, cross_validate, linear_probe, online_code, predict
@@ -44,6 +44,7 @@ __all__ = [
     "default_layers",
     "directional_derivatives",
     "draw_positions",
+    "erase_targets",
     "held_out_accuracy",
     "held_out_scores",
     "kmeans",

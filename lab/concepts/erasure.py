@@ -78,6 +78,31 @@ def leace(activations, labels):
     return Erasure(mean, whiten @ basis, colour @ basis, np.zeros(basis.shape[1]))
 
 
+def erase_targets(activations, targets):
+    """The least change for each of several numeric targets by itself, after which no linear function tells it.
+
+    Args:
+        activations: float [inputs, channels].
+        targets: float [inputs, targets].
+
+    Returns:
+        list of `Erasure` of one direction, one a target. On these inputs the covariance of activations and target is zero after it; a
+            target without any covariance changes nothing.
+
+    Raises:
+        Refused: for activations that are all equal.
+
+    Belrose et al. 2023, https://arxiv.org/abs/2306.03819, whose formula holds for numbers as for classes.
+    """
+    rows, targets = np.asarray(activations, "float64"), np.asarray(targets, "float64")
+    mean = rows.mean(axis=0)
+    whiten, colour = whitening(rows)
+    crossed = whiten @ ((rows - mean).T @ (targets - targets.mean(axis=0)))
+    units = crossed / np.maximum(np.linalg.norm(crossed, axis=0), 1e-300)
+    read, write = whiten @ units, colour @ units
+    return [Erasure(mean, read[:, [place]], write[:, [place]], np.zeros(1)) for place in range(targets.shape[1])]
+
+
 def whitening(rows):
     """The roots of a shrunk covariance of activations.
 

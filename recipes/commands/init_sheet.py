@@ -62,6 +62,9 @@ rows_are_units = false
 # [decision]
 # favourable = "CLASS"
 # threshold = 0.5
+# What the two errors cost, in any unit: a favourable decision where the label is not, and the other way round.
+# false_positive_cost = 1
+# false_negative_cost = 5
 """
 
 

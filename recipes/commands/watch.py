@@ -78,11 +78,19 @@ def _watched(run_folder, current, questions, root):
         )
     audit = {name: value for name, value in values["audit"].items() if value not in (None, [], {})}
     audit |= {"current": str(current)} | _questions(split_names(questions or ""), audit.get("questions", []))
+    audit = _without_idle(audit)
     known = ("seed", "threads", "model", "images")
     shared = {name: values[name] for name in known if values.get(name) is not None}
     shared["model"] = {name: value for name, value in values["model"].items() if value is not None}
     baseline = str(find_report(run_folder, root))
     return schema.recipe({"name": "watch", **shared, "audit": audit, "baseline": baseline})
+
+
+def _without_idle(audit):
+    """The values of an audit without those that only questions ask for which are not asked now: dict."""
+    questions = audit.get("questions") or ["proxies", "reasons"]
+    idle = [key for key, question in (("layer", "proxies"), ("replicates", "reasons")) if question not in questions]
+    return {name: value for name, value in audit.items() if name not in idle}
 
 
 def _questions(stated, earlier):

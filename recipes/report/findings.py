@@ -290,17 +290,22 @@ FINDINGS = (
     (
         "NOT DECODABLE BEYOND LEGITIMATE, USE WITHIN THE MARGIN",
         "PASS",
-        "Of an audit: a layer says no more of a protected column than legitimate ones do, or swaps turn few decisions.",
+        "Of an audit: a layer says no more of a protected column than legitimate ones do, or swaps and erasures turn few decisions.",
     ),
     (
         "ENCODED BEYOND LEGITIMATE, DEPENDS ON IT BEYOND LEGITIMATE",
         "INCONCLUSIVE",
-        "Of an audit: a layer, or the output, says more of it than legitimate columns do. Use needs a swap.",
+        "Of an audit: a layer, or the output, says more of it than legitimate columns do. Use needs a swap or an erasure.",
+    ),
+    (
+        "USE OF UNCERTAIN SIZE",
+        "INCONCLUSIVE",
+        "Of an audit: an erasure moves decisions. Whether beyond the margin, and more than other directions, is open.",
     ),
     (
         "USED BEYOND THE MARGIN",
         "FAIL",
-        "Of an audit: swapping columns between groups turns more decisions than the margin.",
+        "Of an audit: swapping columns between groups, or erasing a layer's direction, turns more decisions than the margin.",
     ),
     (
         "NETWORK AHEAD BEYOND THE MARGIN",

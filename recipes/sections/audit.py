@@ -267,7 +267,7 @@ def _show_audit(recipe, jobs, store):
         "Columns": ("sheet", "label", "no_protected"),
         "Text": ("vocabulary", "tokenizer"),
         "Networks": ("replicate",),
-        "Questions": ("questions", "strict", "draws", "tries"),
+        "Questions": ("questions", "layer", "strict", "draws", "tries"),
     },
     examples=(
         (
@@ -334,6 +334,11 @@ def _show_audit(recipe, jobs, store):
     metavar="NAMES",
     help="Of reasons, failures, shift, proxies, groups, simpler and record, separated by commas.  [default: all that data and sheet leave room for]",
 )
+@click.option(
+    "--layer",
+    metavar="NAME",
+    help="Layer of a table's network that a protected column is erased from, as proxies ask.  [default: the first whose weights join inputs]",
+)
 @click.option("--strict", is_flag=True, help="All checks share one level of .05.  [default: each has its own]")
 @click.option(
     "--draws",
@@ -354,7 +359,7 @@ def command(context, test, replicate, questions, fail_on, baseline, **options):
     them, and with planted effects, so that the report says what would have been found.
     """
     names = ("train", "current", "metadata", "sheet", "label", "vocabulary", "tokenizer", "strict", "draws", "tries")
-    names += ("no_protected",)
+    names += ("no_protected", "layer")
     audit = {"test": test, **{name: options.pop(name) for name in names}, "replicates": list(replicate) or None}
     with plain_errors():
         audit["questions"] = split_names(questions or "")

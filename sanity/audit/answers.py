@@ -93,7 +93,7 @@ def answer(network, inputs, count, *, activations=True, most=None):
     values = routines.run(network, ("answers", path), body, (inputs,), (), most=most)
     hidden = values.pop("hidden", None)
     computed = {name.removeprefix("output "): value for name, value in values.items()}
-    return _logits(network, inputs, computed, count), hidden
+    return logits_of(network, inputs, computed, count), hidden
 
 
 def can_be_untrained(network):
@@ -153,7 +153,18 @@ def stack_untrained(activations):
     return np.stack(reduced, axis=1)
 
 
-def _logits(network, inputs, computed, count):
+def logits_of(network, inputs, computed, count):
+    """The logits of a network's answers.
+
+    Args:
+        network: `lab.network.Network`.
+        inputs: arrays that it takes.
+        computed: dict of output name to float32 [rows, ...], its answers.
+        count: int, how many classes it tells, 1 for a number.
+
+    Returns:
+        float64 [rows, classes], of a regression [rows, 1].
+    """
     name = network.output_name()
     if count == 1:
         return np.asarray(computed[name], "float64").reshape(-1, 1)

@@ -8,12 +8,12 @@ from scipy import stats
 
 from sanity.audit.exchange import centred_errors
 from sanity.audit.permutation import halves
-from sanity.audit.slices import CELLS, ROWS, shares_within
+from sanity.audit.slices import ROWS, shares_within
 from sanity.seeds import derive_seed
 from sanity.statistics import Interval, mean_variance, wilson_bounds
 
-# Draws at a time, and what two sums of the same numbers may differ by, as a share.
-BLOCK, SAME = 700, 1e-9
+# Draws at a time, bytes of them, and what two sums of the same numbers may differ by, as a share.
+BLOCK, BYTES, SAME = 700, 2**28, 1e-9
 # The part of a slice that groups leave open, from which on it is measured, and halves that its size is averaged over.
 OPEN, SPLITS = 0.1, 5
 
@@ -59,6 +59,8 @@ def excess_blocks(slices, drawn):
     rows, counts = slices.conditions.holds.shape[1], slices.sums()
     for values, totals in _blocks(drawn, rows):
         yield _excess_of_block(slices, values, totals, counts)
+        # A block that was read is let go before the next one is drawn, or two would lie in memory.
+        del values, totals
 
 
 def _excess_of_block(slices, values, totals, counts):
@@ -68,8 +70,8 @@ def _excess_of_block(slices, values, totals, counts):
 
 
 def _blocks(drawn, rows):
-    """Draws, as many at a time as memory allows: iterator of (float32 [draws of it, rows], float64 [draws of it], sums)."""
-    size = max(1, min(BLOCK, 2 * CELLS // max(rows, 1)))
+    """Draws, as many at a time as BYTES hold: iterator of (float32 [draws of it, rows], float64 [draws of it], sums)."""
+    size = max(1, min(BLOCK, BYTES // (4 * max(rows, 1))))
     drawn = iter(drawn)
     while True:
         # The rows are written in place, so that no list of them is held beside.
@@ -80,6 +82,7 @@ def _blocks(drawn, rows):
         if not totals:
             return
         yield values[: len(totals)], np.array(totals)
+        del values
 
 
 def differences(drawn, totals, masks, counts):

@@ -28,7 +28,7 @@ CELLS = 2**24
 UNITS_MORE = 200
 MISSING = "missing"
 SELECTION, TRUE_POSITIVE, FALSE_POSITIVE = "selection rate", "true positive rate", "false positive rate"
-ACCURACY, ERROR = "accuracy", "error in deviations"
+ACCURACY, COST, ERROR = "accuracy", "error cost", "error in deviations"
 
 
 @dataclass(frozen=True)
@@ -134,16 +134,18 @@ def _is_large(grouping, units):
     return grouping.counts.min() >= JOINED_ROWS and min(of_units) >= JOINED_UNITS
 
 
-def list_metrics(rows, favourable=None, threshold=0.5):
+def list_metrics(rows, favourable=None, threshold=0.5, costs=None):
     """Rates that can be had of these rows.
 
     Args:
         rows: `Rows`.
         favourable: int, the class that a decision is for; None: no decision is made.
         threshold: float, the probability of that class from which on the decision is favourable.
+        costs: two floats, of a false positive and of a false negative; None: they are not known.
 
     Returns:
-        list of `Metric`: rates of decisions where there are any, and accuracy, or of a regression the absolute error.
+        list of `Metric`: rates of decisions where there are any, accuracy, and the error cost where costs are known, in units of the
+            dearer error; or of a regression the absolute error.
     """
     known = rows.labelled
     if rows.is_regression:
@@ -163,7 +165,14 @@ def list_metrics(rows, favourable=None, threshold=0.5):
         Metric(TRUE_POSITIVE, np.where(known & positive, decided, np.nan)),
         Metric(FALSE_POSITIVE, np.where(known & ~positive, decided, np.nan)),
         right,
+        *([] if costs is None else [Metric(COST, np.where(known, _costs(decided, positive, costs), np.nan))]),
     ]
+
+
+def _costs(decided, positive, costs):
+    """What each decision costs, in units of the dearer error: float64 [rows]."""
+    false_positive, false_negative = np.array(costs, "float64") / max(costs)
+    return false_positive * (decided * ~positive) + false_negative * ((1 - decided) * positive)
 
 
 class Comparison:

@@ -22,6 +22,7 @@ from sanity.audit.answers import (
     untrained_state,
 )
 from sanity.audit.frames import read_frame, read_tables
+from sanity.audit.layers import inner_layers, refuse_unknown_layer
 from sanity.audit.rows import AuditSubject
 from sanity.audit.sheet import open_sheet
 from sanity.checks import checks
@@ -235,6 +236,41 @@ def refuse_idle_replicates(replicates, questions):
         )
 
 
+def refuse_costs(sheet, signature):
+    """Refuse costs of errors that are not those of two classes.
+
+    Args:
+        sheet: `Sheet`.
+        signature: `sanity.audit.signature.Signature`.
+
+    Raises:
+        Refused: for costs beside a network of several classes, or of a number.
+    """
+    if sheet.decision and sheet.decision.costs and signature.count != 2:
+        answers = "a number" if signature.is_regression else f"{signature.count} classes"
+        raise Refused(
+            f"Costs are of the two errors between two classes. Received: costs, and {signature.name}, which tells {answers}. Leave false_positive_cost and false_negative_cost out of the sheet."
+        )
+
+
+def refuse_layer(name, layers, questions):
+    """Refuse a layer that no question asks about, or that cannot be asked about.
+
+    Args:
+        name: str, its address.
+        layers: tuple of `sanity.audit.layers.Layer`.
+        questions: list of str.
+
+    Raises:
+        Refused: where proxies are not asked for, or none of the layers has this name.
+    """
+    if "proxies" not in questions:
+        raise Refused(
+            f"A layer is named for the question proxies. Received: {name!r}, and the questions {', '.join(questions)}. Ask proxies too, or leave it out."
+        )
+    refuse_unknown_layer(layers, name)
+
+
 def refuse_idle_counterparts(sheet, signature):
     """Refuse counterparts of inputs whose columns are swapped.
 
@@ -293,6 +329,8 @@ def audit(
     sets = [name for name in ("test", "train", "current") if getattr(subject, name) is not None]
     names = list_questions(questions, subject.sheet, sets)
     asked_checks = [check for name in names for check in checks_of(name)]
+    if settings.get("layer"):
+        refuse_layer(settings["layer"], subject.layers, names)
     refuse_unknown_settings(asked_checks, settings)
     refuse_idle_replicates(replicates, names)
     if "proxy_use" in asked_checks:
@@ -333,6 +371,7 @@ def open_subject(network, sources, sheet, title=None, replicates=()):
         Refused: for another network, and for data that cannot be read.
     """
     signature = signature_of(network, sheet)
+    refuse_costs(sheet, signature)
     if signature.kind != "table":
         raise Refused(
             f"This function audits networks of tables. Received: {network.name}, which was opened as one of the kind {signature.kind}. Use the command lab audit, or, for a network with an input for each column, lab.load(FILE, as_table=True)."
@@ -358,6 +397,7 @@ def open_subject(network, sources, sheet, title=None, replicates=()):
         input_places=tables.input_places,
         predict=predictor(network, signature.count),
         networks=predict_alike(network, replicates, signature.count),
+        layers=inner_layers(network, signature.count),
         **answered,
     )
 

@@ -173,6 +173,7 @@ class AuditSubject:
         alpha: float, the level of each question.
         networks: tuple of functions like `predict`, of networks trained alike from other seeds.
         untried: dict of str to str, simple models that were not tried, and why.
+        layers: tuple of `sanity.audit.layers.Layer`, those before the last hidden one of a table's network, in their order.
     """
 
     title: str
@@ -187,6 +188,7 @@ class AuditSubject:
     alpha: float = 0.05
     networks: tuple = ()
     untried: dict = field(default_factory=dict)
+    layers: tuple = field(default=(), compare=False)
 
     @property
     def sizes(self):

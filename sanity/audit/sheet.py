@@ -73,10 +73,30 @@ class Decision(_Part):
     Args:
         favourable: the class that is good for the person, by name.
         threshold: float, the probability of that class from which on the decision is favourable.
+        false_positive_cost: float, what a favourable decision costs where the label is not, in any unit; None: costs are not known.
+        false_negative_cost: float, what an unfavourable decision costs where the label is favourable, in the same unit.
     """
 
     favourable: str
     threshold: float = Field(0.5, gt=0, lt=1)
+    false_positive_cost: float | None = Field(None, ge=0, allow_inf_nan=False)
+    false_negative_cost: float | None = Field(None, ge=0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _refuse_one_cost(self):
+        stated = [cost for cost in (self.false_positive_cost, self.false_negative_cost) if cost is not None]
+        if len(stated) == 1 or (stated and not any(stated)):
+            raise Refused(
+                f"costs are of both errors, one of them above 0. Received: false_positive_cost = {self.false_positive_cost}, false_negative_cost = {self.false_negative_cost}"
+            )
+        return self
+
+    @property
+    def costs(self):
+        """The costs of a false positive and of a false negative: tuple of two floats, or None where they are not stated."""
+        if self.false_positive_cost is None:
+            return None
+        return self.false_positive_cost, self.false_negative_cost
 
 
 class Sheet(_Part):

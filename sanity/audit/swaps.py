@@ -26,16 +26,16 @@ def score_residual(score, features, units, *, seed):
     """The score less what the legitimate columns say of it, learned on the other half of the units.
 
     Args:
-        score: float64 [rows].
+        score: float64 [rows], or several [rows, scores].
         features: float64 [rows, features], as of `sanity.audit.legitimate.design`.
         units: int [rows].
         seed: int.
 
     Returns:
-        float64 [rows].
+        float64 of the shape of the score.
     """
     first = halves(units, seed=derive_seed(seed, "residual"))
-    fitted = np.empty(len(score))
+    fitted = np.empty(np.shape(score))
     for side in (first, ~first):
         known = features[~side]
         gram = known.T @ known + np.eye(known.shape[1])

@@ -9,7 +9,7 @@ import numpy as np
 
 from sanity.audit.copies import TRIES, Tries
 from sanity.audit.gates import answers_gate, trained_gates, units_gate
-from sanity.audit.groups import ERROR, list_groupings, list_metrics, measure_gaps
+from sanity.audit.groups import ACCURACY, COST, ERROR, list_groupings, list_metrics, measure_gaps
 from sanity.audit.margin import (
     BEYOND,
     NONE,
@@ -32,13 +32,15 @@ from sanity.seeds import derive_seed
 ALL = "groups of protected columns"
 # The margin, and that of a regression in deviations of its error.
 DELTA, DELTA_OF_NUMBERS = 0.05, 0.3
+# What a gap is counted in, where it is no share.
+UNITS = {ERROR: " deviations", COST: " of the dearer error"}
 # Fewer rows are not compared.
 ROWS = 30
 
 
 @checks.register(claim="data", question="groups")
 def group_gaps(subject, *, seed, draws=999, tries=TRIES):
-    """Do selection, error rates or accuracy differ between groups of a protected column?
+    """Do selection, error rates, accuracy or the cost of errors differ between groups of a protected column?
 
     Args:
         subject: `sanity.audit.rows.AuditSubject`.
@@ -51,7 +53,8 @@ def group_gaps(subject, *, seed, draws=999, tries=TRIES):
     """
     rows, decision = subject.test, subject.sheet.decision
     favourable = None if decision is None or rows.is_regression else subject.favourable()
-    metrics = list_metrics(rows, favourable, decision.threshold if decision else 0.5)
+    stated = {} if decision is None else {"threshold": decision.threshold, "costs": decision.costs}
+    metrics = list_metrics(rows, favourable, **stated)
     groupings, left_out = list_groupings(rows)
     gates = (_protected_gate(rows), _groups_gate(rows, groupings), _rows_gate(metrics), units_gate(rows))
     gates += (answers_gate(rows), *trained_gates(subject))
@@ -111,7 +114,7 @@ def _evidence(subject, gaps, null, delta, gates, settings, measured):
         samples=rates,
         settings={**settings, "groups": comparison.grouping.names},
         needed=_rows_needed(gaps, place, delta),
-        also=_also(gaps),
+        also=_also(gaps, subject),
         tables=_tables(gaps, findings, delta, name, subject, measured, settings["left_out"]),
     )
 
@@ -160,7 +163,7 @@ def _inputs_of(subject, names):
 def _clauses(gaps, findings, tried, delta, inputs, subject):
     """The clause of each finding: dict."""
     comparison = gaps.comparison
-    unit = " deviations" if comparison.metric.name == ERROR else ""
+    unit = UNITS.get(comparison.metric.name, "")
     start = f"{' and '.join(inputs)} is an input of the network. " if inputs else ""
     start += f"The {comparison.metric.name} by {comparison.grouping.name}: "
     names = comparison.grouping.names
@@ -183,10 +186,22 @@ def _listed(names, places):
     return ", ".join(names[place] for place in places[:3]) + more
 
 
-def _also(gaps):
+def _also(gaps, subject):
     """Numbers shown beside, which decide nothing: tuple of (name, text)."""
     words = f"{gaps.range:.3f}; {gaps.range_exchanged:.3f} on average where values are exchanged between groups"
-    return (("highest less lowest", words),)
+    return (("highest less lowest", words), *_cost_lines(gaps, subject))
+
+
+def _cost_lines(gaps, subject):
+    """What errors cost, or that nobody stated it: tuple of (name, text)."""
+    name, decision = gaps.comparison.metric.name, subject.sheet.decision
+    if name == COST:
+        false_positive, false_negative = decision.costs
+        words = f"a false positive {false_positive:g}, a false negative {false_negative:g}; the dearer one is 1 here"
+        return (("costs of the sheet", words),)
+    if name != ACCURACY or decision is None or decision.costs is not None:
+        return ()
+    return (("error cost", "not measured, since the sheet states no false_positive_cost and false_negative_cost."),)
 
 
 def _tables(gaps, findings, delta, name, subject, measured, left_out):

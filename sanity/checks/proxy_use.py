@@ -69,7 +69,7 @@ def proxy_use(subject, *, seed, draws=DRAWS, tries=TRIES):
     gates = _pairs_gates(subject, paired, contrasts or few, unasked) if has_pairs else _swap_gates(subject)
     # A group that is too small is another matter than a column whose counterparts say nothing.
     large_enough = (contrasts_gate(paired, contrasts),) if contrasts or few or not unasked else ()
-    gates += (_decision_gate(subject), *large_enough, *_answers_gates(subject))
+    gates += (decision_gate(subject), *large_enough, *answers_gates(subject))
     if any(gate.status != "passed" for gate in gates):
         return [Evidence("proxy_use", ALL, subject.title, subject.sizes, {}, gates)]
     exchange = _exchange_pairs if has_pairs else _swap_columns
@@ -88,11 +88,11 @@ def proxy_use(subject, *, seed, draws=DRAWS, tries=TRIES):
 
 def _swap_columns(subject, rows, contrast, seed):
     legitimate, candidates = legitimate_names(subject, contrast.column), _candidates(subject, contrast.column)
-    return Swap(contrast, rows, legitimate, candidates, subject.predict, _score(subject), seed=seed)
+    return Swap(contrast, rows, legitimate, candidates, subject.predict, decision_score(subject), seed=seed)
 
 
 def _exchange_pairs(subject, rows, contrast, seed):
-    return Counterparts(contrast, rows, legitimate_names(subject, contrast.column), _score(subject), seed=seed)
+    return Counterparts(contrast, rows, legitimate_names(subject, contrast.column), decision_score(subject), seed=seed)
 
 
 def _paired_contrasts(rows):
@@ -161,7 +161,15 @@ def _candidates_gate(subject):
     return Gate("columns to swap", "passed" if names else "not applicable", words)
 
 
-def _decision_gate(subject):
+def decision_gate(subject):
+    """The network must tell two classes, or the sheet must state a decision.
+
+    Args:
+        subject: `sanity.audit.rows.AuditSubject`.
+
+    Returns:
+        `Gate`.
+    """
     rows = subject.test
     two = rows.logits is not None and rows.logits.shape[1] == 2
     if rows.logits is not None and not rows.is_regression and (two or subject.sheet.decision):
@@ -169,7 +177,12 @@ def _decision_gate(subject):
     return Gate("decisions", "not applicable", 'the sheet states none; add [decision] with favourable = "CLASS"')
 
 
-def _answers_gates(subject):
+def answers_gates(subject):
+    """The answers must be finite numbers, where there are any: tuple of `Gate`.
+
+    Args:
+        subject: `sanity.audit.rows.AuditSubject`.
+    """
     return () if subject.test.logits is None else (answers_gate(subject.test),)
 
 
@@ -183,8 +196,15 @@ def _candidates(subject, column):
     return alone | {TOGETHER: tuple(place for name in others for place in alone[name])}
 
 
-def _score(subject):
-    """What is above zero where a decision is favourable, on the scale of log odds: logits [rows, classes] -> [rows]."""
+def decision_score(subject):
+    """A score that is above zero where a decision is favourable, on the scale of log odds.
+
+    Args:
+        subject: `sanity.audit.rows.AuditSubject`.
+
+    Returns:
+        float64 [rows, classes] -> float64 [rows].
+    """
     # Of two classes without a stated decision the second is the favourable one.
     rule = decision_rule(subject) if subject.sheet.decision else DecisionRule(1, 0.0)
     return lambda logits: rule.scores(logits) - rule.threshold
@@ -216,7 +236,7 @@ def _evidence(subject, swap, swapped, p, tried, number, contrasts, gates, settin
         settings={**settings, "candidates": swapped.names[:-1], "rows": len(swap.members)},
         needed=needed,
         also=(
-            ("output given the legitimate columns", f"p = {p[-1]:.2g}. What one layer does with it was not tested."),
+            ("output given the legitimate columns", f"p = {p[-1]:.2g}. What one layer does with it is another question."),
             *_also(subject, swapped, settings["unasked"]),
         ),
         tables={

@@ -1,21 +1,26 @@
 """Measures: the p of a check alone, without its copies, and what a naive version of the check would have said."""
 
+from dataclasses import replace
+
 import numpy as np
 from scipy import stats
 from sklearn.mixture import GaussianMixture
 
+from lab.concepts import erase_targets, leace
 from sanity.audit import calibration, clusters, slices
+from sanity.audit.counterparts import Counterparts
 from sanity.audit.decoding import Problem, probe_auc
 from sanity.audit.encoding import encode_inputs
 from sanity.audit.exchange import group_codes, searched_errors
 from sanity.audit.eyes import Eyes
 from sanity.audit.groups import list_groupings, list_metrics, measure_gaps
 from sanity.audit.legitimate import design, list_contrasts
+from sanity.audit.mechanism import Mechanism
 from sanity.audit.permutation import min_p
 from sanity.audit.search import search_slices
 from sanity.audit.swaps import Swap
 from sanity.statistics import exchange_p
-from tests.audit_worlds import proxies
+from tests.audit_worlds import mechanisms, proxies
 
 # Where does it fail? ------------------------------------------------------------------------------------------------------
 
@@ -105,8 +110,8 @@ def naive_shift_p(subject):
 
 def gaps_of(subject, seed=0, draws=99):
     """What was measured of a subject's groups, without copies: list of `Gaps`."""
-    rows = subject.test
-    metrics, (groupings, _) = list_metrics(rows, 1), list_groupings(rows)
+    rows, costs = subject.test, subject.sheet.decision.costs
+    metrics, (groupings, _) = list_metrics(rows, 1, costs=costs), list_groupings(rows)
     return measure_gaps(rows, metrics, groupings, draws=draws, seed=seed, tries=0, delta=0.05, alpha=0.05)[0]
 
 
@@ -154,3 +159,64 @@ def swap_of(subject, seed=0):
 
 def log_odds(logits):
     return logits[:, 1] - logits[:, 0]
+
+
+# What one layer does --------------------------------------------------------------------------------------------------------
+
+
+def mechanism_of(subject, seed=0):
+    """Erasures from the first hidden layer: `Mechanism`."""
+    (contrast,), _ = list_contrasts(subject.test.protected[0])
+    return Mechanism(contrast, subject.test, list(mechanisms.LEGITIMATE), subject.layers[0], log_odds, seed=seed)
+
+
+def naive_erasure_p(subject, seed=0, draws=99):
+    """p of the mean change of the score when the column itself is erased, among directions drawn evenly that move as far."""
+    mechanism = mechanism_of(subject, seed)
+    fitted, held = mechanism.first, ~mechanism.first
+    erasure = leace(mechanism.hidden[fitted], mechanism.members[fitted])
+    drawn = np.random.default_rng(seed).normal(size=(draws, len(erasure.write), 1))
+    drawn *= np.linalg.norm(erasure.write) / np.linalg.norm(drawn, axis=1, keepdims=True)
+    others = [replace(erasure, write=write) for write in drawn]
+    inputs = mechanism.rows.inputs[held]
+    moved = [
+        np.abs(log_odds(mechanism.layer.resume(inputs, change(mechanism.hidden[held]))) - mechanism.scores[held]).mean()
+        for change in (erasure, *others)
+    ]
+    return np.mean(np.array(moved) >= moved[0] - 1e-12)
+
+
+def scaled_direction_p(subject, seed=0, draws=99):
+    """p of the change of the slope by the column's direction, among directions that are lengthened until they move as far."""
+    mechanism = mechanism_of(subject, seed)
+    fitted, held = mechanism.first, ~mechanism.first
+    surplus, hidden, inputs = (
+        mechanism.members - mechanism.odds.chance,
+        mechanism.hidden[held],
+        mechanism.rows.inputs[held],
+    )
+    targets = np.random.default_rng(seed).normal(size=(fitted.sum(), draws))
+    first, *others = erase_targets(mechanism.hidden[fitted], np.column_stack([surplus[fitted], targets]))
+    far = np.linalg.norm(first(hidden) - hidden, axis=1).mean()
+    others = [_lengthened(erasure, hidden, far) for erasure in others]
+    moved = np.array(
+        [
+            mechanism.scores[held] - log_odds(mechanism.layer.resume(inputs, change(hidden)))
+            for change in (first, *others)
+        ]
+    )
+    features = mechanism.features[held]
+    moved = moved.T - features @ np.linalg.lstsq(features, moved.T, rcond=None)[0]
+    changes = np.abs(surplus[held] @ moved)
+    return np.mean(changes >= changes[0] - 1e-12)
+
+
+def _lengthened(erasure, hidden, far):
+    factor = far / np.linalg.norm(erasure(hidden) - hidden, axis=1).mean()
+    return replace(erasure, write=factor * erasure.write)
+
+
+def counterparts_of(subject, seed=0):
+    """What a network does with counterparts: `Counterparts`."""
+    (contrast,), _ = list_contrasts(subject.test.protected[0])
+    return Counterparts(contrast, subject.test, ["age"], log_odds, seed=seed)

@@ -4,6 +4,7 @@ CALIBRATION = "[sanity/CALIBRATION.md](sanity/CALIBRATION.md)"
 COUNTED = {
     "audit_failures": f"alarms of slices, clusters and calibration, {CALIBRATION}.",
     "audit_groups": f"alarms of group gaps and of stand-ins, {CALIBRATION}.",
+    "audit_proxies": f"alarms of erasures from a layer, costs, untrained networks, counterparts and replicates, {CALIBRATION}.",
     "audit_reasons": f"alarms of reasons and of factors, {CALIBRATION}.",
     "audit_shift": f"alarms of shift, harm and unlikeness, {CALIBRATION}.",
     "audit_simpler": f"alarms of simpler models, {CALIBRATION}.",

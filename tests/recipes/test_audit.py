@@ -84,6 +84,7 @@ FINDINGS = {
     "unlikeness": {"UNLIKE THE REFERENCE"},
     "decodable": {"ENCODED BEYOND LEGITIMATE"},
     "proxy_use": {"USED BEYOND THE MARGIN"},
+    "proxy_mechanism": {"NOT APPLICABLE"},
     "group_gaps": {"GAP BEYOND THE MARGIN", "NOT ENOUGH DATA"},
 }
 

@@ -294,6 +294,11 @@ def _of_proxies(draw):
     return {**_of_margin(draw), "output p": np.array([draw.rng.choice([0.005, 0.4])])}
 
 
+def _of_mechanisms(draw):
+    """As `_of_proxies`, with the p of other directions."""
+    return {**_of_proxies(draw), "direction p": np.array([draw.rng.choice([0.005, 0.4])])}
+
+
 def _leads(draw):
     """How far a network is ahead of simple models in two losses, with bounds."""
     models, width = int(draw.rng.choice([1, 3])), draw.rng.choice([0.002, 0.05])
@@ -394,6 +399,7 @@ SAMPLES = {
     "group_gaps": _of_margin,
     "decodable": _of_margin,
     "proxy_use": _of_proxies,
+    "proxy_mechanism": _of_mechanisms,
     "simpler": _leads,
     "shortcut_labels": _views,
     "shortcut_swaps": _swaps,

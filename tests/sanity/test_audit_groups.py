@@ -5,9 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from lab.refusal import Refused
 from sanity.audit.groups import Comparison, Grouping, Metric, group_by, list_metrics
+from sanity.audit.questions import refuse_costs
 from sanity.audit.rows import AuditSubject, Column, Rows
-from sanity.audit.sheet import ColumnSheet, Decision, Sheet
+from sanity.audit.sheet import ColumnSheet, Decision, Sheet, open_sheet
+from sanity.audit.signature import Signature
 from sanity.checks.group_gaps import group_gaps
 from sanity.statistics import wilson_interval
 from sanity.verdict import judge
@@ -89,6 +92,83 @@ def test_the_interval_of_a_small_group_covers_where_a_bootstrap_does_not():
         means = rng.binomial(20, right.mean(), 400) / 20
         of_bootstrap.append(np.quantile(means, 0.025) <= 0.9 <= np.quantile(means, 0.975))
     assert np.mean(covered) >= 0.92 and np.mean(of_bootstrap) <= 0.92
+
+
+# Costs --------------------------------------------------------------------------------------------------------------------
+
+
+def with_costs(subject, false_positive, false_negative):
+    """The subject whose sheet states what errors cost."""
+    costs = {"false_positive_cost": false_positive, "false_negative_cost": false_negative}
+    decision = subject.sheet.decision.model_copy(update=costs)
+    return replace(subject, sheet=subject.sheet.model_copy(update={"decision": decision}))
+
+
+def test_error_costs_are_those_of_the_rates_of_fairlearn():
+    metrics = pytest.importorskip("fairlearn.metrics")
+    subject = with_costs(people(0, SOME), 2.0, 10.0)
+    rows = subject.test
+    frame = metrics.MetricFrame(
+        metrics={"fpr": metrics.false_positive_rate, "fnr": metrics.false_negative_rate, "count": metrics.count},
+        y_true=rows.labels,
+        y_pred=rows.predicted,
+        sensitive_features=rows.protected[0].values,
+    )
+    base = np.bincount(rows.protected[0].values.astype(int), rows.labels) / frame.by_group["count"]
+    expected = (2 * frame.by_group["fpr"] * (1 - base) + 10 * frame.by_group["fnr"] * base) / 10
+    (gaps,) = [gaps for gaps in gaps_of(subject, draws=19) if gaps.comparison.metric.name == "error cost"]
+    np.testing.assert_allclose(gaps.rates[:, 0], expected, atol=1e-12)
+
+
+def test_equal_costs_are_the_share_of_errors():
+    measured = {gaps.comparison.metric.name: gaps for gaps in gaps_of(with_costs(people(0, SOME), 3, 3), draws=19)}
+    np.testing.assert_allclose(measured["error cost"].gaps[:, 0], -measured["accuracy"].gaps[:, 0], atol=1e-12)
+    np.testing.assert_allclose(measured["error cost"].gaps[:, 1], -measured["accuracy"].gaps[:, 2], atol=1e-12)
+
+
+def test_dear_errors_of_one_group_are_found_where_accuracy_is_the_same():
+    """One group has fewer false positives and more false negatives, which cost five times as much."""
+    subject = with_costs(people(0, (3000, 1000), rates={1: 0.45}), 1, 5)
+    rows = {row.method: row for row in verdicts(subject)}
+    row = rows["error cost by group"]
+    assert (row.outcome, row.finding) == (
+        "FAIL",
+        "GAP BEYOND THE MARGIN",
+    ) and "0.05 of the dearer error" in row.sentence
+    assert row.also["costs of the sheet"].startswith("a false positive 1, a false negative 5")
+    table = rows["selection rate by group"].settings["tables"]["Selection, errors and calibration by group"]
+    assert table[1]["error cost"] > table[0]["error cost"] + 0.1
+
+
+def test_the_card_says_where_no_cost_is_stated():
+    rows = {row.method: row for row in verdicts(people(0, (300, 300)), draws=19, tries=2)}
+    assert "error cost by group" not in rows
+    assert "false_positive_cost" in rows["accuracy by group"].also["error cost"]
+
+
+def test_equal_groups_cost_the_same_and_intervals_hold():
+    worlds = [with_costs(people(seed, (600, 300, 100)), 1, 5) for seed in range(60)]
+    measured = [gaps_of(subject, seed, 49) for seed, subject in enumerate(worlds)]
+    alarms = [min(gaps.p.min() for gaps in part) <= 0.05 for part in measured]
+    costs = [part[-1].gaps for part in measured]
+    covered = [(gaps[:, 1] <= 0).all() and (gaps[:, 2] >= 0).all() for gaps in costs]
+    assert wilson_interval(sum(alarms), 60).low <= 0.05 and np.mean(covered) >= 0.95
+
+
+@pytest.mark.parametrize("costs", [{"false_positive_cost": 1}, {"false_positive_cost": 0, "false_negative_cost": 0}])
+def test_costs_are_of_both_errors(costs):
+    with pytest.raises(Refused, match="costs are of both errors"):
+        open_sheet({"decision": {"favourable": "granted", **costs}})
+    with pytest.raises(Refused, match="greater than or equal to 0"):
+        open_sheet({"decision": {"favourable": "granted", "false_positive_cost": -1, "false_negative_cost": 1}})
+
+
+def test_costs_beside_several_classes_are_refused():
+    sheet = open_sheet({"decision": {"favourable": "a", "false_positive_cost": 1, "false_negative_cost": 2}})
+    refuse_costs(sheet, Signature(count=2))
+    for count, words in ((3, "which tells 3 classes"), (1, "which tells a number")):
+        with pytest.raises(Refused, match=words):
+            refuse_costs(sheet, Signature(count=count))
 
 
 # Error rates --------------------------------------------------------------------------------------------------------------

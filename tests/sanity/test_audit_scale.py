@@ -1,5 +1,6 @@
 """Audits of many rows: what is computed at once is what is computed one by one, and what looks at some rows says so."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -67,6 +68,21 @@ def test_blocks_that_are_read_after_all_were_drawn_are_their_own(rows, monkeypat
     held = list(excess_blocks(slices, iter(drawn)))
     late = np.concatenate([np.hstack([values for _, values in block]) for block in held])
     assert np.array_equal(late, excess_errors(slices, iter(drawn)))
+
+
+def test_one_block_of_draws_lies_in_memory_at_a_time(rows, monkeypatch):
+    slices, size = list_slices(rows), 4 * 500 * len(rows)
+    monkeypatch.setattr(excess, "BYTES", size)
+    monkeypatch.setattr("sanity.audit.slices.CHUNK", 7)
+    rng, counts = np.random.default_rng(0), []
+    tracemalloc.start()
+    try:
+        for block in excess_blocks(slices, (rng.normal(size=len(rows)) for _ in range(1400))):
+            counts.append([len(values) for _, values in block][0])
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert counts == [500, 500, 400] and size < peak < 1.6 * size, peak / size
 
 
 def test_the_largest_of_all_slices_does_not_depend_on_how_many_are_held_at_once(rows, monkeypatch):

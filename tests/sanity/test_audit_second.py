@@ -10,6 +10,7 @@ from lab.refusal import Refused
 from sanity.audit.copies import SIZES, Tries
 from sanity.audit.frames import read_tables
 from sanity.audit.gates import trained_gates, units_gate
+from sanity.audit.layers import Layer
 from sanity.audit.margin import BEYOND, NONE, TOO_FEW, UNCERTAIN, WITHIN, margin_evidence
 from sanity.audit.questions import QUESTIONS, checks_of, count_tests, level, settings_at
 from sanity.audit.reasons import reason_record
@@ -159,7 +160,8 @@ def every_role(seed=0, count=600):
     sheet = Sheet(rows_are_units=True, columns=columns, decision={"favourable": "1"})
     places = {name: (place,) for place, name in enumerate("abc")}
     parts = [rows.take(np.arange(place, count, 3)) for place in range(3)]
-    return AuditSubject("net", *parts, sheet, ("0", "1"), places, predict)
+    layer = Layer("bent", True, np.arcsinh, lambda _, hidden: predict(np.sinh(hidden)))
+    return AuditSubject("net", *parts, sheet, ("0", "1"), places, predict, layers=(layer,))
 
 
 # Settings of checks that take seconds.
