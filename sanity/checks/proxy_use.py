@@ -236,7 +236,10 @@ def _evidence(subject, swap, swapped, p, tried, number, contrasts, gates, settin
         settings={**settings, "candidates": swapped.names[:-1], "rows": len(swap.members)},
         needed=needed,
         also=(
-            ("output given the legitimate columns", f"p = {p[-1]:.2g}. What one layer does with it is another question."),
+            (
+                "output given the legitimate columns",
+                f"p = {p[-1]:.2g}. What one layer does with it is another question.",
+            ),
             *_also(subject, swapped, settings["unasked"]),
         ),
         tables={
