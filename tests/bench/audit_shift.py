@@ -179,14 +179,18 @@ def patches(runs):
     ):
         worlds = [pictured.persons(k, are_units=are_units) for k in range(runs)]
         yield words, [is_outlined(pictured.gaps_of(subject, k)) for k, subject in enumerate(worlds)]
-    for brighter in (10, 20, 40):
-        gaps = [pictured.gaps_of(pictured.pair(k, brighter=brighter), k) for k in range(runs)]
-        outlined = [differing(part, 0.05) for part in gaps]
+
+
+def marks(runs):
+    for brighter in (10, 20, 40, 60):
+        subjects = [pictured.pair(k, brighter=brighter) for k in range(runs)]
+        outlined = [differing(pictured.gaps_of(subject, k), 0.05) for k, subject in enumerate(subjects)]
         yield (
             f"a corner {brighter} levels brighter, 120/80: all of it",
             [part[pictured.MARKED].all() for part in outlined],
         )
         yield "... and something elsewhere", [part.sum() > part[pictured.MARKED].sum() for part in outlined]
+        yield "... the four eyes of inputs see it", [p_of(subject, k) <= 0.05 for k, subject in enumerate(subjects)]
 
 
 def is_outlined(gaps):
@@ -208,7 +212,7 @@ def million(runs):
 
 PARTS = {
     part.__name__: part
-    for part in (nothing, by_days, windows, power, sizes, harms, persons, outliers, patches, million)
+    for part in (nothing, by_days, windows, power, sizes, harms, persons, outliers, patches, marks, million)
 }
 
 
