@@ -147,8 +147,8 @@ class Mechanism:
         """
         members = np.vstack([self.members, self.odds.draw(draws, seed=derive_seed(self.seed, "redrawn"))])
         surplus = members - self.odds.chance
-        logits = [self._logits_after(hidden) for hidden in self.erased(members)]
-        scores = np.array([self.decide(values) for values in logits])
+        answers = [self._score_and_accuracy(hidden) for hidden in self.erased(members)]
+        scores, accuracies = (np.array(part) for part in zip(*answers))
         changes = self._beyond((self.scores - scores).T).T
         fallen = slopes(surplus, changes)
         before = slopes(surplus, self.residual[None])
@@ -158,7 +158,7 @@ class Mechanism:
             _distances(fallen, fallen[1:]),
             np.abs(slopes(surplus[:1], changes)),
             _distances(before, before[1:]),
-            self._accuracies(logits),
+            np.array([self._accuracy(self.logits), accuracies[0], accuracies[1:].mean()]),
             _distances(self._rolled(tries), fallen[1:]),
             _distances(self._planted(tries, delta, fallen[1:]), fallen[1:]),
         )
@@ -187,13 +187,13 @@ class Mechanism:
         turned = (self.scores >= 0).astype("float64") - (scores >= 0)
         return slope_interval(surplus, self._beyond(turned), self.odds.units, level)
 
-    def _accuracies(self, logits):
+    def _score_and_accuracy(self, hidden):
+        logits = self._logits_after(hidden)
+        return self.decide(logits), self._accuracy(logits)
+
+    def _accuracy(self, logits):
         known = self.rows.labelled
-        if not known.any():
-            return np.full(3, np.nan)
-        labels = self.rows.labels[known]
-        before, *after = (float((part[known].argmax(axis=1) == labels).mean()) for part in (self.logits, *logits))
-        return np.array([before, after[0], np.mean(after[1:])])
+        return float((logits[known].argmax(axis=1) == self.rows.labels[known]).mean()) if known.any() else np.nan
 
     def _rolled(self, tries):
         """Changes of the slope of rolled columns: float64 [tries]."""

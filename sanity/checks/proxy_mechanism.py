@@ -43,8 +43,9 @@ from sanity.seeds import derive_seed
 from sanity.statistics import Interval
 
 ALL = "protected columns"
-# The margin, a share of decisions, how often the column is drawn anew, and rows by which it is seen whether a layer's rest is linear.
-DELTA, DRAWS, ROWS = 0.02, 199, 200
+# The margin, a share of decisions, how often the column is drawn anew, and rows by which it is seen whether a layer's rest is linear
+# and whether activations differ.
+DELTA, DRAWS, ROWS, MOST = 0.02, 199, 200, 10_000
 UNSETTLED = "USE OF UNCERTAIN SIZE"
 FINDINGS = {BEYOND: USED, UNCERTAIN: UNSETTLED, WITHIN: UNUSED, NONE: UNUSED, TOO_FEW: TOO_FEW}
 
@@ -103,15 +104,20 @@ def _layer_gates(rows, layer):
     )
     if not is_there:
         return gates
-    hidden = layer.read(rows.inputs)
+    hidden = layer.read(_some(rows.inputs, MOST))
     finite, varies = bool(np.isfinite(hidden).all()), bool(np.ptp(hidden, axis=0).any())
     words = f"{hidden.shape[1]} channels of {layer.name}, finite: {finite}, not all constant: {varies}"
     return (*gates, Gate("activations differ", "passed" if finite and varies else "failed", words))
 
 
+def _some(inputs, count):
+    """So many inputs at most, evenly from all."""
+    return inputs[:: max(1, len(inputs) // count)][:count]
+
+
 def _bend_gates(rows, layer):
     """Behind a linear rest an erasure follows from the answers, and is no evidence: tuple of `Gate`."""
-    inputs = rows.inputs[:: max(1, len(rows) // ROWS)][:ROWS]
+    inputs = _some(rows.inputs, ROWS)
     hidden = np.asarray(layer.read(inputs), "float64")
     bent = bends(layer, inputs, hidden)
     words = f"what follows {layer.name} is {'more than' if bent else ''} a linear map".replace("  ", " ")

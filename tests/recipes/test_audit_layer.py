@@ -5,6 +5,7 @@ import pathlib
 
 import pytest
 
+from sanity.audit.sheet import open_sheet
 from tests import audit_files
 
 FAST = ("--draws", 99, "--tries", 4, "--quiet", "--json")
@@ -70,3 +71,14 @@ def test_an_audit_of_a_layer_is_watched_without_it_where_proxies_are_not_asked(c
     words = ("watch", "--audit", run_folder(output), "--current", lenders / "march.csv")
     code, output, error = command(*words, "--questions", "shift", "--quiet", "--json")
     assert code == 0 and set(verdicts_of(output)) == {"shift", "harm", "unlikeness"}, error
+
+
+def test_costs_stand_as_comments_in_a_sheet_to_fill_in(command, lenders):
+    path = lenders / "empty.toml"
+    assert command("init-sheet", lenders / "test.csv", "--out", path, out=False)[0] == 0
+    text = path.read_text()
+    assert open_sheet(path).decision is None
+    for line in ("[decision]", 'favourable = "CLASS"', "false_positive_cost = 1", "false_negative_cost = 5"):
+        text = text.replace(f"# {line}", line)
+    path.write_text(text)
+    assert open_sheet(path).decision.costs == (1, 5)
