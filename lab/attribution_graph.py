@@ -16,8 +16,7 @@ from lab.address import parse
 from lab.embeddings import Embedded, sum_vectors, to_embeddings
 from lab.environment import tf
 from lab.kinds import IMAGE, kind_of
-from lab.map_scale import SIGNED, over_photograph, scale
-from lab.plots import NEGATIVE, POSITIVE, Plot, shorten
+from lab.plots import NEGATIVE, POSITIVE, SIGNED, Plot, over_photograph, scale, shorten
 from lab.record_plots import as_picture
 from lab.refusal import Refused
 from lab.registry import nearest

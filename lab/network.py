@@ -136,6 +136,8 @@ class Network:
         self.text_inputs = find_text_inputs(self.places())
         # The attributes that a call of the model writes: known once it was surveyed.
         self._notes, self._wiring = frozenset(), None
+        # Tensors outside of the loop that is being traced.
+        self._loop_weights = None
         self.variables = variables(self.tree)
         self._held = snapshot.held_variables(self.tree)
         self._refuse_nan()
@@ -653,8 +655,20 @@ class Network:
         """
         return None if self.jit or not self._can_replay(spec, frozenset()) else self._surveyed
 
+    @contextlib.contextmanager
+    def weights_before_loop(self):
+        """While open, all turns of a loop share the weights that are computed once, such as folded ones; only inside a tf.function.
+
+        Open it around the loop, in the graph that the loop is in.
+        """
+        self._loop_weights = self._recording.add_weights() if self._recording.can_replay else None
+        try:
+            yield
+        finally:
+            self._loop_weights = None
+
     def _replay(self, inputs, reads):
-        outputs, calls = self._recording.replay(inputs)
+        outputs, calls = self._recording.replay(inputs, self._loop_weights)
         reader = self._reader()
         reader.outputs = calls
         read = {address: self._read(address, reader) for address in reads}

@@ -11,12 +11,16 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from lab.kinds import IMAGE, VOLUME, kind_of
-from lab.map_scale import BARS, SIGNED, over_photograph, scale
 from lab.maps import resized
 from lab.refusal import Refused
 
+SIGNED, UNSIGNED = "RdBu_r", "inferno"
 # What speaks for the explained score, and what against it: near the ends of the colours of signed maps.
 POSITIVE, NEGATIVE = (matplotlib.colors.to_hex(matplotlib.colormaps[SIGNED](end)) for end in (0.9, 0.1))
+# The strongest colour stands for this percentile of magnitudes, so that one pixel does not rule a map.
+STRONGEST = 99.5
+# Bars of one row of a table: more cannot be read.
+BARS = 20
 
 
 def plot(maps, inputs, captions, *, unit="score", columns=None, words=None):
@@ -82,6 +86,15 @@ def _drawing(inputs):
     return draw, 7.0 if kind is IMAGE else 9.0, heights[kind.name]
 
 
+def scale(values):
+    """The colours of a map: a `Normalize` and the name of a colour map; signed maps have zero in the right."""
+    magnitudes = np.abs(values[np.isfinite(values)])
+    top = float(np.percentile(magnitudes, STRONGEST)) if magnitudes.size else 0.0
+    top = top or float(magnitudes.max(initial=0)) or 1.0
+    signed = bool((values < 0).any())
+    return Normalize(-top if signed else 0, top), SIGNED if signed else UNSIGNED
+
+
 def _refuse_layer_maps(maps, inputs):
     """Raise Refused for maps that do not lie over the inputs, as those of a layer's units."""
     fits = maps.shape == inputs.shape or maps.ndim == 1 + len(kind_of(inputs).positions(inputs))
@@ -120,6 +133,23 @@ def _image(part, values, image, *, unit, **_):
     for axes in (left, right):
         axes.set_axis_off()
     _colour_bar(part, right, norm, colours, unit)
+
+
+def over_photograph(values, norm, colours):
+    """A map to lie over a pale photograph, which shows through where the map is weak.
+
+    Args:
+        values: float [rows, columns].
+        norm, colours: as `scale` returns them.
+
+    Returns:
+        float [rows, columns, 4] in 0..1, the last of them opacity.
+    """
+    strength = np.clip(np.abs(np.nan_to_num(values)) / norm.vmax, 0, 1)
+    if colours == UNSIGNED:
+        return np.dstack([matplotlib.colormaps[colours](norm(values))[..., :3], 0.85 * strength])
+    ends = matplotlib.colormaps[colours](np.where(values > 0, 0.9, 0.1))[..., :3]
+    return np.dstack([ends, strength**0.7])
 
 
 def _flat(values):

@@ -1,9 +1,13 @@
 """Recording: the operations of one call of a model, added to later traces without calling Keras again, in a third of the time."""
 
+import functools
+
 from lab.environment import tf
 
 # Operations that call Python, which knows the graph that it was traced in.
 _PYTHON = {"PyFunc", "EagerPyFunc", "PyFuncStateless"}
+# Operations that pass on what a variable holds, at no cost.
+_READS = {"ReadVariableOp", "Identity"}
 
 
 class Recording:
@@ -43,11 +47,38 @@ class Recording:
             and wiring == self.wiring
         )
 
-    def replay(self, inputs):
+    @functools.cached_property
+    def weight_names(self):
+        """Names of tensors that are computed from variables and not from the inputs, and read beside them: list of str."""
+        moving, weights = {tensor.op.name for tensor in self.inputs}, {inside.op.name for _, inside in self.captures}
+        names = set()
+        for node in self.definition.node:
+            op, origins = self.graph.get_operation_by_name(node.name), set(map(_origin, node.input))
+            if origins & moving or (op.op_def.is_stateful and op.type not in _READS):
+                moving.add(node.name)
+                names.update(tensor.name for tensor in op.inputs if _is_computed(tensor, weights))
+            elif origins & weights:
+                weights.add(node.name)
+        return sorted(names)
+
+    def add_weights(self):
+        """Add the operations that compute weights, such as folded ones, to the graph that is being traced.
+
+        Returns:
+            dict of the names in `weight_names` to tensors of that graph.
+        """
+        graph, names = tf.compat.v1.get_default_graph(), self.weight_names
+        definition = _leading_to(self.definition, set(map(_origin, names)))
+        sources = {inside.name: graph.capture(outside) for outside, inside in self.captures}
+        mapped = _read_by(definition, sources)
+        return dict(zip(names, tf.graph_util.import_graph_def(definition, mapped, names, name="")))
+
+    def replay(self, inputs, weights=None):
         """Add the operations to the graph that is being traced.
 
         Args:
             inputs: structure of graph tensors that the recording fits.
+            weights: dict as of `add_weights` around a loop whose turns are traced here; None: each turn computes them.
 
         Returns:
             the structure of the wanted tensors, of the graph that is being traced.
@@ -56,6 +87,7 @@ class Recording:
         sources = {inside.name: graph.capture(outside) for outside, inside in self.captures}
         leaves = map(graph.capture, tf.nest.flatten(inputs))
         sources |= {inside.name: leaf for inside, leaf in zip(self.inputs, leaves)}
+        sources |= {name: graph.capture(tensor) for name, tensor in (weights or {}).items()}
         names = sorted({name for name in tf.nest.flatten(self.structure) if name is not None} - set(sources))
         mapped = _read_by(self.definition, sources)
         added = tf.graph_util.import_graph_def(self.definition, input_map=mapped, return_elements=names, name="")
@@ -69,6 +101,27 @@ def _without(definition, names):
     del definition.node[:]
     definition.node.extend(kept)
     return definition
+
+
+def _origin(name):
+    """The name of the node that an input of a node comes from: str."""
+    return name.removeprefix("^").partition(":")[0]
+
+
+def _is_computed(tensor, weights):
+    """Whether a tensor is computed from variables, and not merely read."""
+    return tensor.op.name in weights and tensor.dtype.is_floating and tensor.op.type not in _READS
+
+
+def _leading_to(definition, names):
+    """The part of a graph's definition that some of its nodes are computed by."""
+    needed = set(names)
+    for node in reversed(definition.node):
+        if node.name in needed:
+            needed.update(map(_origin, node.input))
+    part = type(definition)()
+    part.CopyFrom(definition)
+    return _without(part, {node.name for node in definition.node} - needed)
 
 
 def _read_by(definition, sources):

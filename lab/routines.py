@@ -480,7 +480,8 @@ def sampled_gradient(network, inputs, objective, draw, options, samples, *, besi
             return tf.nest.map_structure(lambda total, power: total + power, sums, powers)
 
         sums = tuple(tf.nest.map_structure(_zeros, inputs) for _ in range(1 + squares))
-        return over_samples(samples, width, step, sums)
+        with network.weights_before_loop():
+            return over_samples(samples, width, step, sums)
 
     refuse_integers(network)
     (arrays, numbers), weights = prepare(network, inputs, objective)

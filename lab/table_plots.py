@@ -8,9 +8,8 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 
 from lab.displays import join_names
-from lab.map_scale import SIGNED
 from lab.plot_layout import FONT, GREY, SMALL, WIDTH, rows_figure, signed, tidy, wrap, write
-from lab.plots import Plot, shorten
+from lab.plots import SIGNED, Plot, shorten
 from lab.swarm import crowding, swarm
 
 # The colour of a size, which has no sign.

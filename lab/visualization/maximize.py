@@ -302,9 +302,10 @@ def _body(network, climb):
             return number + 1, kept.write(number, kind.picture(state[1], shape, constants)), state
 
         start = _start_loop(climb, units, stops, parameters)
-        _, kept, (*_, magnitudes, curve) = tf.while_loop(
-            lambda number, *_: number < tf.size(stops), stretch, start, parallel_iterations=1
-        )
+        with network.weights_before_loop():
+            _, kept, (*_, magnitudes, curve) = tf.while_loop(
+                lambda number, *_: number < tf.size(stops), stretch, start, parallel_iterations=1
+            )
         results = _results(kept.stack(), curve.stack(), magnitudes)
         return {name: _group_by_unit(rows, facets) for name, rows in results.items()}
 

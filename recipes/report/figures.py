@@ -9,8 +9,8 @@ from matplotlib.colors import Normalize
 from PIL import Image
 from skimage.transform import resize
 
-from lab.map_scale import SIGNED, UNSIGNED, over_photograph, scale
 from lab.maps import resized
+from lab.plots import SIGNED, UNSIGNED, over_photograph, scale
 
 # Colours of the lines, readable on white and on black (Okabe, Ito 2008).
 LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
@@ -68,7 +68,7 @@ def _png(scaled, palette, **options):
 
 
 def overlay_map(plane, side=None):
-    """A map to lie over a pale photograph, in the colours of `lab.map_scale`, as PNG bytes with a palette of 256.
+    """A map to lie over a pale photograph, in the colours of `lab.plots`, as PNG bytes with a palette of 256.
 
     Args:
         plane: [rows, columns]; any other shape becomes one row of numbers.
@@ -106,7 +106,7 @@ def colour_bar(colours):
 def _scale(values):
     """Values in 0..1, the value that the strongest colour stands for, and whether the map is signed.
 
-    That value is `lab.map_scale.scale`'s: the 99.5th percentile of magnitudes, or the largest where that is zero.
+    That value is `lab.plots.scale`'s: the 99.5th percentile of magnitudes, or the largest where that is zero.
     """
     norm, colours = scale(values)
     return np.clip(np.asarray(norm(values)), 0, 1), float(norm.vmax), colours == SIGNED

@@ -7,7 +7,7 @@ draw_map(kind, values, plane, ...)   -> Markup    an input with a map
 import markupsafe
 import numpy as np
 
-from lab.map_scale import BARS
+from lab.plots import BARS
 from lab.words import NEGATIVE, POSITIVE
 from recipes.report.figures import LINES
 

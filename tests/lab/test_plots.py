@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import lab
-from lab import map_scale, plots
+from lab import plots
 from lab.targets import as_objective
 from tests import networks
 
@@ -37,10 +37,10 @@ def test_every_kind_of_input_is_drawn_beside_its_map(inputs, maps, options):
 
 
 def test_a_signed_map_has_zero_in_the_middle_and_another_starts_there():
-    norm, colours = map_scale.scale(np.array([-1.0, 3.0]))
-    assert norm.vmin == -norm.vmax and colours == map_scale.SIGNED
-    norm, colours = map_scale.scale(np.array([0.0, 3.0, np.nan]))
-    assert norm.vmin == 0 < norm.vmax and colours == map_scale.UNSIGNED
+    norm, colours = plots.scale(np.array([-1.0, 3.0]))
+    assert norm.vmin == -norm.vmax and colours == plots.SIGNED
+    norm, colours = plots.scale(np.array([0.0, 3.0, np.nan]))
+    assert norm.vmin == 0 < norm.vmax and colours == plots.UNSIGNED
 
 
 def test_the_largest_columns_of_a_wide_table_are_shown():

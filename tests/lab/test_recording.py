@@ -1,5 +1,6 @@
 """A call of the model is recorded once; later traces add its operations and give the same numbers."""
 
+import contextlib
 import operator
 
 import keras
@@ -10,6 +11,7 @@ import lab
 from lab import routines, taps
 from lab.environment import tf
 from lab.network import Network
+from lab.recording import Recording
 from tests import networks
 
 PATH = "counted"
@@ -308,3 +310,71 @@ def test_the_survey_does_not_answer_for_another_wiring():
     network.tree[PATH].slope = 5.0
     (after,) = routines.outputs(network, images).values()
     assert np.allclose(after, network.model(images), atol=1e-4) and not np.allclose(after, before, atol=1e-3)
+
+
+# Loops --------------------------------------------------------------------------------------------------------------------
+
+
+def with_shared_weights(network, work, monkeypatch):
+    """What some work returns, and the weights that were computed before each of its loops."""
+    add_weights, added = type(network._recording).add_weights, []
+
+    def note(recording):
+        added.append(add_weights(recording))
+        return added[-1]
+
+    monkeypatch.setattr(type(network._recording), "add_weights", note)
+    network.compiled.clear()
+    return work(), added
+
+
+def each_turn_by_itself(network, work, monkeypatch):
+    """What some work returns where each turn of its loop computes the weights."""
+    monkeypatch.setattr(type(network), "weights_before_loop", lambda _: contextlib.nullcontext())
+    network.compiled.clear()
+    return work()
+
+
+@pytest.mark.parametrize("make", [networks.flat, networks.subclassed])
+def test_turns_of_a_loop_share_folded_weights_bit_by_bit(make, monkeypatch):
+    network, inputs = networks.network(make()), networks.images()
+
+    def work():
+        pictures = lab.maximize(network, lab.logit(range(3)), steps=4, seed=0, snapshots=[2])
+        maps = lab.smoothgrad(network, inputs, lab.logit(1), samples=5, seed=0)
+        return maps, pictures.images, pictures.curves, pictures.snapshots
+
+    together, added = with_shared_weights(network, work, monkeypatch)
+    # Two kernels times a scale, and two shifts.
+    assert len(added) == 2 and all(sum("mul" in name or "add" in name for name in names) >= 3 for names in added)
+    for one, other in zip(together, each_turn_by_itself(network, work, monkeypatch)):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_shared_weights_are_those_of_the_call():
+    """Weights that are swapped later are seen by the same trace."""
+    network, inputs = networks.network(networks.flat()), networks.images()
+
+    def explain():
+        return lab.smoothgrad(network, inputs, lab.logit(1), samples=3, seed=0)
+
+    before, traces = explain(), network.traces
+    name = next(name for name in network.variables if name.endswith("moving_variance"))
+    with network.weights({name: 4 * network.state([name])[name]}):
+        swapped = explain()
+    assert network.traces == traces and np.abs(swapped - before).max() > 1e-3 * np.abs(before).max()
+    np.testing.assert_array_equal(explain(), before)
+
+
+def test_what_draws_is_not_shared():
+    """Random numbers that a variable seeds are drawn in each turn, and plain reads are left where they are."""
+    variable = tf.Variable([1.0, 2.0])
+
+    @tf.function
+    def call(x):
+        noise = tf.random.normal([2]) * variable
+        return x * tf.square(variable) + noise + variable
+
+    graph = call.get_concrete_function(tf.TensorSpec([None, 2])).graph
+    recording = Recording(graph, graph.outputs, None)
+    assert [graph.as_graph_element(name).op.type for name in recording.weight_names] == ["Square"]
