@@ -18,6 +18,7 @@ from lab.streams import open_images
 from lab.tables import spellings
 from recipes.claims import home_of
 from recipes.evidence import rows_outcome
+from recipes.machine import return_memory
 from recipes.store import encode, pack
 from sanity.audit.answers import (
     answer,
@@ -655,6 +656,8 @@ def measure_check(job, inputs, session):
     key = ("audit subject", arguments["alpha"])
     subject = session.build_once(key, lambda: load_subject(inputs, job, session))
     rows, trace = measure_rows(arguments["check"], subject, seed=arguments["seed"], settings=arguments["settings"])
+    # Of a large table the pieces that one check leaves are as much as the next one takes.
+    return_memory()
     # What could not be asked at all is about the data.
     rows = [replace(row, method=arguments["method"]) if row.method == ATTENTION else row for row in rows]
     return rows_outcome(rows, trace)

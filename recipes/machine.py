@@ -1,7 +1,9 @@
 """Machine: how many cores and how much memory this process may use."""
 
+import ctypes
 import os
 import platform
+import sys
 
 
 def cores():
@@ -24,3 +26,10 @@ def memory():
     if not hasattr(os, "sysconf"):
         return float("nan")
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
+
+
+def return_memory():
+    """Return free memory to the system. The C library keeps what lies below anything that is still in use."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)

@@ -85,8 +85,8 @@ def group_interval(values, groups, *, seed, draws=DRAWS, level=0.95):
     kept = counts > 0
     if kept.sum() < FEWEST:
         return without_interval(values[finite].mean() if finite.any() else float("nan"))
-    (weights,) = _draw_counts((int(kept.sum()),), seed, draws)
-    return _interval(float(values[finite].mean()), weights @ sums[kept] / (weights @ counts[kept]), level)
+    parts = [part @ sums[kept] / (part @ counts[kept]) for part in _draw_blocks(int(kept.sum()), seed, draws)]
+    return _interval(float(values[finite].mean()), np.concatenate(parts), level)
 
 
 def t_interval(values, *, level=0.95):
@@ -564,6 +564,16 @@ def _draw_counts(sizes, seed, draws):
     """How often each row of each axis is drawn: list of float64 [draws, size]."""
     drawn = _keep(_draw_all_counts, draws * sum(sizes))(tuple(sizes), seed, draws)
     return np.split(drawn, np.cumsum(sizes)[:-1], axis=1)
+
+
+def _draw_blocks(size, seed, draws):
+    """As of `_draw_counts`, of one axis, some draws at a time where all would not fit: iterator of float64 [draws of it, size]."""
+    if draws * size <= MOST_KEPT:
+        yield from _draw_counts((size,), seed, draws)
+        return
+    rng, step = np.random.default_rng(seed), max(1, MOST_KEPT // size)
+    for start in range(0, draws, step):
+        yield rng.multinomial(size, np.full(size, 1 / size), min(step, draws - start)).astype("float64")
 
 
 def _draw_all_counts(sizes, seed, draws):

@@ -226,7 +226,7 @@ def without_constants(encoded):
     return Encoded(
         [name for name, varying in zip(encoded.names, varies) if varying],
         [owner for owner, varying in zip(encoded.owners, varies) if varying],
-        encoded.values[:, varies],
+        encoded.values if varies.all() else encoded.values[:, varies],
         encoded.is_current,
         encoded.units,
         {**encoded.left_out, **left_out},

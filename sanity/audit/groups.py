@@ -17,13 +17,14 @@ from sanity.audit.slices import quartile_words
 from sanity.audit.small_counts import FEWEST
 from sanity.seeds import derive_seed
 from sanity.statistics import wilson_bounds
+from sanity.threads import in_threads
 
 # Rows and units that every group of two joined columns needs.
 JOINED_ROWS, JOINED_UNITS = 30, 10
 # Values of a number that are not cut into quartiles, and exchanges at a time.
 FEW, CHUNK = 4, 100
 # Cells of exchanges at a time, of very many rows.
-CELLS = 2**24
+CELLS = 2**22
 # Units of the spread of all that are added to each side. With 2 in place of 200, power for a group of 200 fell from .78 to .40.
 UNITS_MORE = 200
 MISSING = "missing"
@@ -398,21 +399,26 @@ def measure_gaps(rows, metrics, groupings, *, draws, seed, tries, delta, alpha):
 
 def _exchanged(compared, draws, seed):
     """The largest distance of each exchange, and the mean range of each comparison: float64 [draws], list of float."""
-    largest, ranges = np.zeros(draws), np.zeros(len(compared))
-    for same_rows in _by_rows(compared):
-        first = compared[same_rows[0]]
-        orders = exchange_rows(first.units, draws, seed=derive_seed(seed, "exchanged", len(first.places)))
-        step = _step(len(first.places))
-        for start in range(0, draws, step):
-            chunk = np.array([next(orders) for _ in range(min(step, draws - start))])
-            for place in same_rows:
-                comparison = compared[place]
-                values = comparison.values[chunk]
-                measured = comparison.measure(values)
-                part = slice(start, start + len(chunk))
-                largest[part] = np.maximum(largest[part], comparison.standardize(*measured).max(axis=1))
-                ranges[place] += np.ptp(measured[0][:, comparison.usable], axis=1).sum() / draws
-    return largest, ranges.tolist()
+    sharing, ranges = _by_rows(compared), np.zeros(len(compared))
+    parts = in_threads(lambda places: _exchange_rows([compared[place] for place in places], draws, seed), sharing)
+    for places, (_, ranges_of_part) in zip(sharing, parts):
+        ranges[places] = ranges_of_part
+    return np.max([np.zeros(draws), *(largest for largest, _ in parts)], axis=0), ranges.tolist()
+
+
+def _exchange_rows(compared, draws, seed):
+    """As of `_exchanged`, of comparisons of the same rows."""
+    largest, ranges, first = np.zeros(draws), np.zeros(len(compared)), compared[0]
+    orders = exchange_rows(first.units, draws, seed=derive_seed(seed, "exchanged", len(first.places)))
+    step = _step(len(first.places))
+    for start in range(0, draws, step):
+        chunk = np.array([next(orders) for _ in range(min(step, draws - start))])
+        part = slice(start, start + len(chunk))
+        for place, comparison in enumerate(compared):
+            measured = comparison.measure(comparison.values[chunk])
+            largest[part] = np.maximum(largest[part], comparison.standardize(*measured).max(axis=1))
+            ranges[place] += np.ptp(measured[0][:, comparison.usable], axis=1).sum() / draws
+    return largest, ranges
 
 
 def _step(rows):

@@ -6,6 +6,7 @@ from scipy import stats
 from scipy.stats import spearmanr
 from skimage.metrics import structural_similarity
 
+from sanity import statistics
 from sanity.comparison import similarities, similarities_between
 from sanity.similarity import PooledMap, measures, mid_ranks, tie_fraction, tie_null
 from sanity.statistics import (
@@ -281,3 +282,12 @@ def test_similarities_that_are_known_are_not_computed_again(maps):
     assert all(np.array_equal(slow[name], fast[name], equal_nan=True) for name in measures)
     marked = similarities_between(*groups, [[dict.fromkeys(measures, np.array([7.0]))] * 2])
     assert marked["ssim"][0].tolist() == [[7.0], [7.0]] and np.array_equal(marked["ssim"][1], slow["ssim"][1])
+
+
+def test_resamples_of_many_groups_are_those_of_all_at_once(monkeypatch):
+    rng = np.random.default_rng(0)
+    values, groups = rng.normal(size=900), rng.integers(500, size=900)
+    whole = statistics.group_interval(values, groups, seed=3, draws=99)
+    monkeypatch.setattr(statistics, "MOST_KEPT", 4000)
+    parts = statistics.group_interval(values, groups, seed=3, draws=99)
+    assert np.allclose([parts.low, parts.mean, parts.high], [whole.low, whole.mean, whole.high], rtol=1e-12, atol=0)
