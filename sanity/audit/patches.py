@@ -169,5 +169,10 @@ def patch_words(gaps, alpha):
     if not marked.any():
         return f"none of {marked.size} patches differs by itself"
     count, (rows, columns) = int(marked.sum()), (np.flatnonzero(marked.any(axis=axis)) + 1 for axis in (1, 0))
-    where = f"rows {rows[0]} to {rows[-1]} and columns {columns[0]} to {columns[-1]}, from the top left"
+    where = f"{_span('row', rows)} and {_span('column', columns)}, from the top left"
     return f"{count} of {marked.size} {'differs' if count == 1 else 'differ'}, in {where}"
+
+
+def _span(noun, places):
+    """Places from the first to the last in words: str."""
+    return f"{noun} {places[0]}" if places[0] == places[-1] else f"{noun}s {places[0]} to {places[-1]}"

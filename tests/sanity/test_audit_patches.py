@@ -206,10 +206,7 @@ def test_a_faint_mark_in_all_pictures_does_not_pass_and_is_named_by_its_place():
     (verdict,) = judge([evidence])
     assert verdict.outcome == "FAIL" and verdict.finding == "SHIFT BEYOND THE MARGIN"
     assert {row["name"]: row["p"] for row in evidence.settings["tables"]["Eyes"]}["patches"] <= 0.05
-    assert (
-        "patches: 4 of 196 differ, in rows 1 to 2 and columns 13 to 14"
-        in verdict.why
-    )
+    assert "patches: 4 of 196 differ, in rows 1 to 2 and columns 13 to 14" in verdict.why
 
 
 def test_where_nothing_is_seen_no_difference_picture_is_shown():
@@ -235,4 +232,6 @@ def test_the_same_seed_gives_the_same_picture_and_other_patches_change_no_verdic
 def test_words_of_patches_and_of_channels():
     gaps = pictured.gaps_of(pictured.pair(2, (60, 40)))
     assert patch_words(gaps, 0.0) == "none of 196 patches differs by itself" and patch_rows(gaps, 0.0) == []
+    single = replace(gaps, p=np.where(np.arange(588).reshape(14, 14, 3) == 0, 0.01, 1.0))
+    assert patch_words(single, 0.05) == "1 of 196 differs, in row 1 and column 1, from the top left"
     assert channel_names(1) == ("brightness",) and channel_names(4)[3] == "band 4"
