@@ -178,6 +178,11 @@ def _with_role(sheet, name, role):
 def _open(path, signature, session):
     """Pictures, texts or series of a set: `lab.data.Data`."""
     if signature.kind == "image":
+        # Each part would be refused by itself, after the run began.
+        if session.network.size is None:
+            raise Refused(
+                "Images are resized to the network's size. Received: a network without one; give size= to lab.load."
+            )
         return open_images(path, channels=session.channels)
     if is_folder(as_path(path)):
         raise Refused(f"{signature.name} takes {signature.kind}s. Received: {path!r}, a folder. Give a file.")

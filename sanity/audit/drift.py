@@ -1,8 +1,9 @@
 """Drift: how far two sets of rows differ, by column, for the whole and by window of time, with intervals by unit.
 
 The size of a drift is the area under the curve of a classifier that tells the sets apart, less a half. A linear classifier is
-blind to correlations, so that the better of two counts: of the columns, and of the columns with squares and products. Their
-intervals hold together (Bonferroni).
+blind to correlations, so that the better of two counts: of the columns, and of the columns with squares and products. Of pictures
+a third is one of their patches. Without it a new mark that is found has the size that it gives to numbers of the whole picture,
+which is within the margin. The intervals of all hold together (Bonferroni).
 """
 
 from dataclasses import dataclass
@@ -117,21 +118,21 @@ def _placements(first, second):
 
 
 def drift_size(eyes, level=0.95):
-    """How well the better of two classifiers tells the sides apart.
+    """How well the best of two classifiers, of three for pictures, tells the sides apart.
 
     Args:
         eyes: `sanity.audit.eyes.Eyes`.
-        level: float, of both together.
+        level: float, of all together.
 
     Returns:
-        (`Interval` of the better one, `Interval` of the linear one), each an area under the curve less a half.
+        (`Interval` of the best one, `Interval` of the linear one), each an area under the curve less a half.
     """
     side, units = eyes.encoded.is_current[eyes.classifier_rows], eyes.encoded.units[eyes.classifier_rows]
     both = np.column_stack([eyes.standard[eyes.classifier_rows], eyes.products])
-    ridges = (eyes.linear, Ridge(both, eyes.folds, PENALTY_OF_PRODUCTS))
-    linear, curved = (area_interval(ridge, side, units, 1 - (1 - level) / 2) for ridge in ridges)
-    best = Interval(*(max(getattr(linear, name), getattr(curved, name)) for name in ("mean", "low", "high")))
-    return best, linear
+    ridges = (eyes.linear, Ridge(both, eyes.folds, PENALTY_OF_PRODUCTS), *eyes.of_patches)
+    sizes = [area_interval(ridge, side, units, 1 - (1 - level) / len(ridges)) for ridge in ridges]
+    best = Interval(*(max(getattr(size, name) for size in sizes) for name in ("mean", "low", "high")))
+    return best, sizes[0]
 
 
 def time_blocks(times, units, *, most=MOST_BLOCKS, rows=BLOCK_ROWS):
@@ -179,10 +180,12 @@ def block_margins(eyes, times):
     if blocks is None or blocks.max() + 1 < BLOCKS:
         return None
     sides = blocks == np.arange(blocks.max() + 1)[:, None]
-    columns, _, others = eyes.measure(sides)
+    columns, *_, others = eyes.measure(sides)
+    turned = np.ascontiguousarray(sides[:, eyes.classifier_rows].T).view("uint8")
+    areas = np.max([others[:, 1], *(ridge.areas(turned) for ridge in eyes.of_patches)], axis=0)
     chance = [_chance_distances(eyes, side, number) for number, side in enumerate(sides)]
     excess = np.quantile(columns - np.stack(chance), QUANTILE, axis=0)
-    return float(np.quantile(others[:, 1] - 0.5, QUANTILE)), np.maximum(excess, 0.0)
+    return float(np.quantile(areas - 0.5, QUANTILE)), np.maximum(excess, 0.0)
 
 
 def _chance_distances(eyes, side, number):
@@ -383,7 +386,7 @@ def _planted(eyes, statistics, distances, side, column, size, rng):
     nearby[:, column], drawn[:, column] = moved[eyes.energy_rows], moved[eyes.classifier_rows]
     energy = statistics[1] + eyes.energy.gain(side[eyes.energy_rows], nearby)
     area = Ridge(drawn - drawn.mean(axis=0), eyes.folds).areas(turned[eyes.classifier_rows])[0]
-    return np.array([known.max(), energy, area, statistics[3]])
+    return np.array([known.max(), energy, area, *statistics[3:]])
 
 
 def moved_values(values, side, size, rng):

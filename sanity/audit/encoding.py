@@ -5,7 +5,7 @@ reference" would break this. Half of a category with many rare levels is always 
 is (`sanity/CALIBRATION.md`). New levels that are frequent have columns, and the others are among the rare ones.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -28,6 +28,7 @@ class Encoded:
         is_current: bool [rows].
         units: int [rows]; no unit is in both sets.
         left_out: dict of column to why it was left out.
+        patches: float32 [rows, down, across, channels], means of the patches of pictures, or None.
     """
 
     names: list
@@ -36,6 +37,7 @@ class Encoded:
     is_current: np.ndarray
     units: np.ndarray
     left_out: dict
+    patches: np.ndarray | None = None
 
     def __len__(self):
         return len(self.units)
@@ -58,9 +60,9 @@ class Encoded:
         Returns:
             `Encoded`.
         """
-        return without_constants(
-            Encoded(self.names, self.owners, self.values[rows], self.is_current[rows], self.units[rows], {})
-        )
+        patches = None if self.patches is None else self.patches[rows]
+        values, is_current, units = self.values[rows], self.is_current[rows], self.units[rows]
+        return without_constants(Encoded(self.names, self.owners, values, is_current, units, {}, patches))
 
     def with_sides(self, is_current):
         """The same rows, dealt to other sides.
@@ -71,7 +73,7 @@ class Encoded:
         Returns:
             `Encoded`.
         """
-        return Encoded(self.names, self.owners, self.values, np.asarray(is_current), self.units, self.left_out)
+        return replace(self, is_current=np.asarray(is_current))
 
 
 def _deviation(values):
@@ -79,7 +81,7 @@ def _deviation(values):
 
 
 def encode_inputs(reference, current):
-    """Columns of inputs, metadata and statistics: `Encoded`.
+    """Columns of inputs, metadata and statistics, and patches of pictures: `Encoded`.
 
     Args:
         reference: `sanity.audit.rows.Rows`.
@@ -102,7 +104,14 @@ def encode_inputs(reference, current):
             parts += _number(column.name, np.concatenate([column.values, other.values]))
         else:
             parts += _category(column.name, *_joined_places(column, other))
-    return _join(parts, reference, current, left_out)
+    return replace(_join(parts, reference, current, left_out), patches=_joined_patches(reference, current))
+
+
+def _joined_patches(reference, current):
+    """Patches of the pictures of both sets: float32 [rows, down, across, channels], or None where a set has none."""
+    if reference.patches is None or current.patches is None:
+        return None
+    return np.concatenate([reference.patches, current.patches])
 
 
 def encode_features(reference, current):
@@ -223,13 +232,12 @@ def without_constants(encoded):
     """
     varies = np.array([_varies(values) for values in encoded.values.T], bool)
     left_out = {name: "constant" for name, varying in zip(encoded.names, varies) if not varying}
-    return Encoded(
-        [name for name, varying in zip(encoded.names, varies) if varying],
-        [owner for owner, varying in zip(encoded.owners, varies) if varying],
-        encoded.values if varies.all() else encoded.values[:, varies],
-        encoded.is_current,
-        encoded.units,
-        {**encoded.left_out, **left_out},
+    return replace(
+        encoded,
+        names=[name for name, varying in zip(encoded.names, varies) if varying],
+        owners=[owner for owner, varying in zip(encoded.owners, varies) if varying],
+        values=encoded.values if varies.all() else encoded.values[:, varies],
+        left_out={**encoded.left_out, **left_out},
     )
 
 

@@ -1,8 +1,9 @@
-"""Eyes: four ways to see whether two sets of rows differ, which share the same exchanges of units between the sets.
+"""Eyes: ways to see whether two sets of rows differ, which share the same exchanges of units between the sets.
 
 No eye sees all: the largest Kolmogorov-Smirnov distance of a column, the energy distance of all columns, a ridge classifier of the
-set, and the largest difference of means among squares and pairwise products. Each is computed again for every exchange, the
-classifier is fitted again, so that no p rests on a formula.
+set, and the largest difference of means among squares and pairwise products. Of pictures a fifth is the largest difference of means
+among patches, since a new mark in a corner hardly moves a number of the whole picture. Each is computed again for every exchange,
+the classifier is fitted again, so that no p rests on a formula.
 
 A ridge classifier on 465 squares and products sees a correlation that one pair gains, from 0 to .8, in .73 of simulated audits of
 500 and 300 rows. The largest difference among the same products sees it in nearly all (`sanity/CALIBRATION.md`).
@@ -19,7 +20,7 @@ from sanity.audit.encoding import CUT
 from sanity.audit.permutation import capped_rows, draw_sides, unit_folds
 from sanity.seeds import derive_seed
 
-EYES = ("columns", "energy", "classifier", "products")
+EYES = ("columns", "energy", "classifier", "products", "patches")
 # Rows a side that the quadratic eye and the classifiers look at, drawn by unit.
 ENERGY_ROWS, CLASSIFIER_ROWS = 2000, 20_000
 # Columns whose products an eye sees, folds, and penalties as shares of the rows.
@@ -28,6 +29,8 @@ TOP, FOLDS, PENALTY, PENALTY_OF_PRODUCTS = 30, 5, 0.01, 0.3
 SCALING, CELLS, STEPS = 100, 8_000_000, 2000
 # Units of a side that a draw of rows keeps where there are as many, and sides for which solving is no dearer than an inverse.
 KEPT_UNITS, FEW_SIDES = 100, 10
+# Levels of 255 that count as no difference of a patch.
+LEAST = 1e-3
 # The part of the rows of a side that one unit may have, where rows are drawn.
 LARGEST = 0.1
 # Rows whose number float32 counts exactly, and that are counted at a time.
@@ -42,7 +45,7 @@ class Sight:
 
     Args:
         distances: float64 [1 + draws, columns], of each column in deviations of its null, the observed one first.
-        statistics: float64 [1 + draws, eyes], the observed ones first.
+        statistics: float64 [1 + draws, eyes], the observed ones first, in the order of EYES; four where there are no patches.
         copies: float64 [copies, eyes], of other sides.
         copied: float64 [copies, columns], their distances.
         products: float64 [products], the observed differences in deviations of their null.
@@ -426,7 +429,7 @@ def mean_differences(centred, sides):
 
 
 class Eyes:
-    """The four eyes on rows of two sides.
+    """The four eyes on rows of two sides, and a fifth on patches of pictures.
 
     Args:
         encoded: `sanity.audit.encoding.Encoded`, with a column at least.
@@ -452,6 +455,16 @@ class Eyes:
         self.energy = Energy(self.standard[self.energy_rows])
         self.linear = Ridge(columns, self.folds)
         self.products, self.pairs = products_of(columns)
+        self.patches = _centred(encoded.patches)
+
+    @cached_property
+    def of_patches(self):
+        """Classifiers of the patches of pictures: tuple of `Ridge`, of one, or empty where there are no patches."""
+        if self.patches is None:
+            return ()
+        centred = self.patches[self.classifier_rows]
+        standard = np.clip(centred / np.maximum(centred.std(axis=0), LEAST), -CUT, CUT)
+        return (Ridge(standard.astype("float32"), self.folds),)
 
     @property
     def strata(self):
@@ -473,19 +486,23 @@ class Eyes:
             sides: bool [draws, rows].
 
         Returns:
-            (float64 [draws, columns], float64 [draws, products], float64 [draws, 2]).
+            (float64 [draws, columns], float64 [draws, products], float64 [draws, patches], float64 [draws, 2]).
         """
         turned = np.ascontiguousarray(np.asarray(sides).T).view("uint8")
-        columns, products = self._measure_each(turned)
         others = (self.energy.distances(turned[self.energy_rows]), self.linear.areas(turned[self.classifier_rows]))
-        return columns, products, np.stack(others, axis=1)
+        return *self._measure_each(turned), np.stack(others, axis=1)
 
     def _measure_each(self, turned):
         columns = np.empty((turned.shape[1], len(self.steps)))
         columns[:, self.binary.places] = self.binary.distances(turned)
         for place in self.others:
             columns[:, place] = self.steps[place].distances(turned)
-        return columns, mean_differences(self.products, turned[self.classifier_rows])
+        products = mean_differences(self.products, turned[self.classifier_rows])
+        return columns, products, self._measure_patches(turned)
+
+    def _measure_patches(self, turned):
+        """The size of the difference of means of each patch: float64 [draws, patches], of no patch where there are none."""
+        return np.zeros((turned.shape[1], 0)) if self.patches is None else mean_differences(self.patches, turned)
 
     def draw(self, count, purpose):
         """Sides dealt anew, some at a time: iterator of bool [draws, rows].
@@ -515,22 +532,32 @@ class Eyes:
         """
         first = np.concatenate([self.encoded.is_current[None], np.asarray(copies, bool).reshape(-1, len(self.encoded))])
         parts = [self.measure(first), *(self.measure(sides) for sides in self.draw(draws, "exchanged"))]
-        (columns, products), others = (
-            [
-                (np.concatenate([part[place] for part in parts]) - centre) / deviation
-                for place, (centre, deviation) in enumerate(self.scales)
-            ],
-            np.concatenate([part[2] for part in parts]),
+        columns, products, patches, others = (np.concatenate(kind) for kind in zip(*parts))
+        columns, products, patches = (
+            (values - centre) / deviation
+            for values, (centre, deviation) in zip((columns, products, patches), self.scales)
         )
         largest = products.max(axis=1) if products.shape[1] else np.zeros(len(products))
-        statistics = np.column_stack([columns.max(axis=1), others, largest])
+        of_patches = [patches.max(axis=1)] if patches.shape[1] else []
+        statistics = np.column_stack([columns.max(axis=1), others, largest, *of_patches])
         observed, copied = np.r_[0, len(first) : len(statistics)], np.arange(1, len(first))
         return Sight(columns[observed], statistics[observed], statistics[copied], columns[copied], products[0])
 
     @cached_property
     def scales(self):
-        """Centre and deviation of columns and products, from exchanges that are not ranked: list of two pairs."""
+        """Centre and deviation of columns, products and patches, from exchanges that are not ranked: list of three pairs.
+
+        Differences of patches are signed where they are shown, so that their centre is zero.
+        """
         turned = (np.ascontiguousarray(sides.T).view("uint8") for sides in self.draw(SCALING, "scaling"))
-        parts = [self._measure_each(part) for part in turned]
-        drawn = [np.concatenate([part[place] for part in parts]) for place in range(2)]
-        return [(values.mean(axis=0), np.maximum(values.std(axis=0), 1e-9)) for values in drawn]
+        *both, patches = (np.concatenate(kind) for kind in zip(*map(self._measure_each, turned)))
+        scales = [(values.mean(axis=0), np.maximum(values.std(axis=0), 1e-9)) for values in both]
+        return [*scales, (0.0, np.maximum(np.sqrt((patches**2).mean(axis=0)), LEAST))]
+
+
+def _centred(patches):
+    """Patches of pictures less their mean: float32 [rows, patches], or None where there are none."""
+    if patches is None:
+        return None
+    flat = patches.reshape(len(patches), -1)
+    return (flat - flat.mean(axis=0, dtype="float64")).astype("float32")

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sanity.audit.eyes import SCALING, mean_differences
+from sanity.audit.eyes import EYES
 from sanity.audit.permutation import p_among
 
-# Patches along the longer side of a picture, and levels of 255 that count as no difference.
-MOST, LEAST = 14, 1e-3
+# Patches along the longer side of a picture.
+MOST = 14
 
 
 def picture_patches(images):
@@ -56,38 +56,46 @@ class PatchGaps:
     threshold: float
 
 
-def compare_patches(eyes, patches, draws, alpha):
-    """Which patches differ, by the exchanges of units that the eyes see.
+def compare_patches(eyes, sight, alpha):
+    """Which patches differ, by the exchanges of units that the eyes saw.
 
     Args:
-        eyes: `sanity.audit.eyes.Eyes`.
-        patches: float32 [rows, down, across, channels], of the rows of the eyes.
-        draws: int, exchanges.
+        eyes: `sanity.audit.eyes.Eyes`, with patches.
+        sight: `sanity.audit.eyes.Sight`, what they saw.
         alpha: float, the level of all patches together.
 
     Returns:
         `PatchGaps`.
     """
-    side, flat = eyes.encoded.is_current, patches.reshape(len(patches), -1)
-    mean = flat.mean(axis=0, dtype="float64")
-    centred = (flat - mean).astype("float32")
-    reference, current = (centred[rows].mean(axis=0, dtype="float64") for rows in (~side, side))
-    # Draws that set the scale are not ranked.
-    scale = np.maximum(np.sqrt((_differences(eyes, centred, SCALING, "scaling") ** 2).mean(axis=0)), LEAST)
-    largest = np.sort((_differences(eyes, centred, draws, "exchanged") / scale).max(axis=1))
-    deviations = (current - reference) / scale
-    values = (reference + mean, current + mean, deviations, p_among(largest, np.abs(deviations)))
-    return PatchGaps(*(value.reshape(patches.shape[1:]) for value in values), _threshold(largest, alpha))
+    side, patches = eyes.encoded.is_current, eyes.encoded.patches
+    reference, current = (patches[rows].mean(axis=0, dtype="float64") for rows in (~side, side))
+    deviations = (current - reference) / eyes.scales[2][1].reshape(reference.shape)
+    largest = np.sort(sight.statistics[1:, EYES.index("patches")])
+    return PatchGaps(reference, current, deviations, p_among(largest, np.abs(deviations)), _threshold(largest, alpha))
 
 
-def _differences(eyes, centred, draws, purpose):
-    """The size of the difference of means of each patch for exchanged sides: float64 [draws, patches]."""
-    parts = (mean_differences(centred, _turned(sides)) for sides in eyes.draw(draws, purpose))
-    return np.concatenate(list(parts))
+def planted_marks(eyes, sight, sides, amounts, *, seed):
+    """What eyes see of sides that were dealt at random, after one patch of the current pictures became brighter in one colour.
 
+    The other eyes see what they saw, so that what they would add is not counted.
 
-def _turned(sides):
-    return np.ascontiguousarray(sides.T).view("uint8")
+    Args:
+        eyes: `sanity.audit.eyes.Eyes`, with patches.
+        sight: `sanity.audit.eyes.Sight` whose copies are these sides.
+        sides: bool [copies, rows].
+        amounts: float64 [copies], by how many deviations of the patch among pictures.
+        seed: int.
+
+    Returns:
+        float64 [copies, eyes].
+    """
+    seen, eye = sight.copies.copy(), EYES.index("patches")
+    places = np.random.default_rng(seed).integers(eyes.patches.shape[1], size=len(sides))
+    for row, side, place, amount in zip(seen, sides, places, amounts):
+        values = eyes.patches[:, place].astype("float64")
+        moved = values[side].mean() - values[~side].mean() + amount * values.std()
+        row[eye] = max(row[eye], abs(moved) / eyes.scales[2][1][place])
+    return seen
 
 
 def _threshold(largest, alpha):
@@ -161,5 +169,10 @@ def patch_words(gaps, alpha):
     if not marked.any():
         return f"none of {marked.size} patches differs by itself"
     count, (rows, columns) = int(marked.sum()), (np.flatnonzero(marked.any(axis=axis)) + 1 for axis in (1, 0))
-    where = f"rows {rows[0]} to {rows[-1]} and columns {columns[0]} to {columns[-1]}, from the top left"
+    where = f"{_span('row', rows)} and {_span('column', columns)}, from the top left"
     return f"{count} of {marked.size} {'differs' if count == 1 else 'differ'}, in {where}"
+
+
+def _span(noun, places):
+    """Places from the first to the last in words: str."""
+    return f"{noun} {places[0]}" if places[0] == places[-1] else f"{noun}s {places[0]} to {places[-1]}"

@@ -1,7 +1,8 @@
 """Shift: do current inputs, features and predictions differ from those of the reference, by more than the margin?
 
 Four eyes share the same exchanges of units between the sets: Kolmogorov-Smirnov by column, the energy distance (Székely, Rizzo
-2013), a classifier (Lopez-Paz, Oquab 2017, https://arxiv.org/abs/1610.06545), and squares and products of columns. That families
+2013), a classifier (Lopez-Paz, Oquab 2017, https://arxiv.org/abs/1610.06545), and squares and products of columns. Of pictures
+patches are a fifth eye of inputs, without which a mark in a corner is seen by none. That families
 of inputs, features and predictions see different shifts is the finding of Rabanser et al. 2019
 (https://arxiv.org/abs/1810.11953).
 """
@@ -34,7 +35,7 @@ from sanity.audit.margin import (
     margin_words,
     register_margin_rule,
 )
-from sanity.audit.patches import PatchGaps, compare_patches, patch_rows, patch_words
+from sanity.audit.patches import PatchGaps, compare_patches, differing, patch_rows, patch_words, planted_marks
 from sanity.audit.permutation import min_p
 from sanity.checks import checks
 from sanity.evidence import Evidence, Gate
@@ -81,13 +82,11 @@ def shift(subject, *, seed, draws=999, tries=TRIES):
     return [_with_patches(row, subject.alpha) if is_seen else _without_patches(row) for row in rows]
 
 
-def _patch_samples(subject, eyes, draws):
+def _patch_samples(eyes, sight, alpha):
     """How far patches of current pictures differ: dict of array, empty where there are none."""
-    if subject.test.patches is None or subject.current.patches is None:
+    if eyes.patches is None:
         return {}
-    patches = np.concatenate([subject.test.patches, subject.current.patches])
-    gaps = compare_patches(eyes, patches, draws, subject.alpha)
-    return {f"{PICTURE}{name}": np.asarray(value) for name, value in vars(gaps).items()}
+    return {f"{PICTURE}{name}": np.asarray(value) for name, value in vars(compare_patches(eyes, sight, alpha)).items()}
 
 
 def patch_gaps(evidence):
@@ -99,9 +98,11 @@ def patch_gaps(evidence):
     Returns:
         `sanity.audit.patches.PatchGaps`, or None where nothing differs, and for other data than pictures.
     """
-    samples = {
-        name.removeprefix(PICTURE): value for name, value in evidence.samples.items() if name.startswith(PICTURE)
-    }
+    return _gaps_of(evidence.samples)
+
+
+def _gaps_of(samples):
+    samples = {name.removeprefix(PICTURE): value for name, value in samples.items() if name.startswith(PICTURE)}
     return PatchGaps(**{**samples, "threshold": float(samples["threshold"])}) if samples else None
 
 
@@ -151,12 +152,14 @@ def _measure(subject, name, encoded, gates, seed, draws, tries):
     reference = encoded.take(~encoded.is_current)
     null, margins = _look_at_reference(subject, reference, min(draws, DRAWS_OF_COPIES), tries, seed)
     eyes = Eyes(encoded, seed=derive_seed(seed, "eyes"))
-    sight, tried = _look(subject, eyes, null, seed, draws, tries)
+    sight, tried, marks = _look(subject, eyes, null, seed, draws, tries)
     effect, linear = drift_size(eyes, 1 - subject.alpha)
     delta = max(DELTA, margins[0]) if margins else DELTA
     p = min_p(sight.statistics)
     tables, names = _tables(subject, name, eyes, sight, _column_margins(margins, reference, encoded), draws, seed)
     tables["Eyes"] = [{"name": eye, "p": float(value)} for eye, value in zip(EYES, p)]
+    samples = _patch_samples(eyes, sight, subject.alpha)
+    names = names or _marked(samples, subject.alpha)
     units = min(len(np.unique(encoded.units[side])) for side in (encoded.is_current, ~encoded.is_current))
     return margin_evidence(
         "shift",
@@ -166,25 +169,42 @@ def _measure(subject, name, encoded, gates, seed, draws, tries):
         effect=effect,
         tries=tried,
         delta=delta,
-        why=_clauses(name, names, len(encoded.names), delta, margins, tried),
+        why=_clauses(name, names, eyes, delta, margins, tried),
         units=units,
-        samples=_patch_samples(subject, eyes, draws) if name == "inputs" else {},
+        samples=samples,
         gates=(*gates, _order_gate(tried)),
         settings={"seed": seed, "draws": draws, "tries": tries, "left_out": encoded.left_out},
         needed=_rows_needed(len(encoded.names), encoded.is_current),
-        also=(("linear classifier", str(linear)), *_drawn(eyes)),
+        also=(("linear classifier", str(linear)), *marks, *_drawn(eyes)),
         tables=tables,
         linear=[linear.mean, linear.low, linear.high],
     )
 
 
+def _marked(samples, alpha):
+    """Where patches differ that no column shows, in words: list of str, of one or none."""
+    gaps = _gaps_of(samples)
+    return [f"patches: {patch_words(gaps, alpha)}"] if gaps is not None and differing(gaps, alpha).any() else []
+
+
 def _look(subject, eyes, null, seed, draws, tries):
-    """What the eyes see of the data and of planted copies, beside alarms on null ones: (sight, `Tries`)."""
+    """What the eyes see of the data and of planted copies, beside alarms on null ones: (sight, `Tries`, what is said of marks)."""
     sides, columns, amounts = _planted_sides(eyes, tries, seed)
     sight = eyes.look(draws, copies=sides)
     planted = planted_statistics(eyes, sight, sides, columns, amounts, seed=seed)
     alarms = np.concatenate([null, _alarms(planted, sight.statistics[1:], subject.alpha)])
-    return sight, read_copies(alarms, tries)
+    return sight, read_copies(alarms, tries), _mark_words(subject, eyes, sight, sides, amounts, seed)
+
+
+def _mark_words(subject, eyes, sight, sides, amounts, seed):
+    """How many marks of pictures would have been found, of each size: tuple of (name, words), empty where there are no patches."""
+    if eyes.patches is None:
+        return ()
+    seen = planted_marks(eyes, sight, sides, amounts, seed=derive_seed(seed, "marks"))
+    counts = _alarms(seen, sight.statistics[1:], subject.alpha).reshape(len(SIZES), -1).sum(axis=1)
+    of_size = [f"{size:.2g} deviations in {count}" for size, count in zip(np.unique(amounts), counts)]
+    tries = len(amounts) // len(SIZES)
+    return (("one patch in one colour, moved", f"would have been found at {', '.join(of_size)} of {tries} tries"),)
 
 
 def _planted_sides(eyes, tries, seed):
@@ -317,22 +337,29 @@ def _rows_needed(columns, is_current):
     return needed if needed > equal else None
 
 
-def _clauses(family, names, columns, delta, margins, tried):
+def _clauses(family, names, eyes, delta, margins, tried):
     """The clause of each finding: dict."""
     listed = "; ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     where = f"differences are found in {listed}" if names else "no single column stands out"
     present = f"current {family} differ from the reference: {where}"
     size = f"{delta:.2g} in area under the curve"
-    number = "one column" if columns == 1 else f"{columns} columns"
     above = "what one block of time in ten shows" if margins and delta > DELTA else "the margin"
-    planted = tried.words("one of them moved by .18 deviations")
+    silent = f"{'four' if eyes.patches is None else 'five'} eyes see no difference of {family} in {_looked_at(eyes)}"
+    planted = tried.words(f"{'one of them' if eyes.patches is None else 'a column'} moved by .18 deviations")
     return {
         BEYOND: f"{present}; by more than {above} of {size}",
         UNCERTAIN: f"{present}; whether by more than {size} is open",
         WITHIN: f"{present}; by less than {above} of {size}",
-        NONE: f"four eyes see no difference of {family} in {number}; {planted}",
-        TOO_FEW: f"four eyes see no difference of {family} in {number}, and {size} is not ruled out; {planted}",
+        NONE: f"{silent}; {planted}",
+        TOO_FEW: f"{silent}, and {size} is not ruled out; {planted}",
     }
+
+
+def _looked_at(eyes):
+    """How many columns and patches are compared, in words: str."""
+    count = len(eyes.steps)
+    columns = "one column" if count == 1 else f"{count} columns"
+    return columns if eyes.patches is None else f"{columns} and {eyes.patches.shape[1]} patches and colours"
 
 
 register_margin_rule(
@@ -343,7 +370,7 @@ register_margin_rule(
         "current against reference",
         margin_words(NOUN),
         number="area under the curve less a half",
-        similarity="area under the curve of the better of two ridge classifiers that tell current rows from the reference, on rows that they were not fitted to, less a half; bounds hold for both",
+        similarity="area under the curve of the best of two ridge classifiers, of three for pictures, that tell current rows from the reference, on rows that they were not fitted to, less a half; bounds hold for all",
         sampled=False,
         better="lower",
         counted={"rows": "reference rows", "current": "current rows", "units": "units on the smaller side"},

@@ -90,12 +90,12 @@ def naive_calibration_error(subject, bins=15):
 
 
 def eyes_of(subject, seed=0, encode=encode_inputs):
-    """The four eyes on a subject: `Eyes`."""
+    """The eyes on a subject: `Eyes`."""
     return Eyes(encode(subject.test, subject.current), seed=seed)
 
 
 def shift_p(subject, seed=0, draws=99, encode=encode_inputs):
-    """The smallest p of four eyes."""
+    """The smallest p of all eyes."""
     return min_p(eyes_of(subject, seed, encode).look(draws).statistics).min()
 
 

@@ -53,7 +53,7 @@ def persons(seed, sizes=(14, 10), each_has=6, are_units=True):
 def gaps_of(subject, seed=0, draws=99):
     """How far the patches of both times differ: `PatchGaps`."""
     eyes = Eyes(encode_inputs(subject.test, subject.current), seed=seed)
-    return compare_patches(eyes, np.concatenate([subject.test.patches, subject.current.patches]), draws, 0.05)
+    return compare_patches(eyes, eyes.look(draws), 0.05)
 
 
 def objects(seed, count=240):

@@ -190,7 +190,30 @@ def marks(runs):
             [part[pictured.MARKED].all() for part in outlined],
         )
         yield "... and something elsewhere", [part.sum() > part[pictured.MARKED].sum() for part in outlined]
-        yield "... the four eyes of inputs see it", [p_of(subject, k) <= 0.05 for k, subject in enumerate(subjects)]
+        seen = [eyes_of(subject, k).look(DRAWS).statistics for k, subject in enumerate(subjects)]
+        yield "... the five eyes of inputs see it", [min_p(values).min() <= 0.05 for values in seen]
+        yield "... naive: without patches", [min_p(values[:, :4]).min() <= 0.05 for values in seen]
+
+
+def pictures(runs):
+    for words, make, count in (
+        ("pictures without a shift, 60/40: five eyes", lambda k: pictured.pair(k, (60, 40)), 3 * runs),
+        ("six pictures of each person, no shift: five eyes", pictured.persons, runs),
+        (
+            "... naive: pictures as units",
+            lambda k: pictured.persons(k, are_units=False),
+            runs,
+        ),
+    ):
+        yield words, [p_of(make(k), k) <= 0.05 for k in range(count)]
+    for brighter in (0, 10, 20):
+        worlds = [pictured.pair(k, (600, 400), brighter=brighter) for k in range(runs // 2)]
+        verdicts = [judge(shift(subject, seed=k, draws=99))[0] for k, subject in enumerate(worlds)]
+        for outcome in ("FAIL", "PASS", "INVALID"):
+            yield (
+                f"a corner {brighter} levels brighter, 600/400: inputs {outcome}",
+                [verdict.outcome == outcome for verdict in verdicts],
+            )
 
 
 def is_outlined(gaps):
@@ -212,7 +235,7 @@ def million(runs):
 
 PARTS = {
     part.__name__: part
-    for part in (nothing, by_days, windows, power, sizes, harms, persons, outliers, patches, marks, million)
+    for part in (nothing, by_days, windows, power, sizes, harms, persons, outliers, patches, marks, pictures, million)
 }
 
 

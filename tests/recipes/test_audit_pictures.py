@@ -173,6 +173,7 @@ def test_a_mark_of_later_photographs_of_any_size_is_shown_where_it_is(command, t
     rows, columns = zip(*((int(word) for word in place.replace(",", "").split()[1::2]) for place in places))
     assert min(rows) >= 11 and max(columns) <= 4 and len(places) >= 9
     assert "differ, in rows 11 to 14 and columns 1 to 4" in verdict["also"]["patches of the picture"]
+    assert "deviations in" in verdict["also"]["one patch in one colour, moved"]
     page = (folder / "index.html").read_text()
     assert "Where in the picture current ones differ" in page and "data:image/png;base64," in page
 
@@ -187,6 +188,18 @@ def test_statistics_of_four_bands_are_named_and_asked_about_without_a_fault(comm
     assert "brightness of band 4" in page.read_text()
     assert f"{PRETRAINED} takes grey pictures and pictures in three colours, and these have 4 bands" in page.read_text()
     assert not (page.parent / "jobs/audit/pretrained").exists()
+
+
+def test_a_network_of_any_size_is_refused_before_anything_is_written(command, times, tmp_path):
+    """Each job of 500 photographs had been refused by itself, with an argument of Python."""
+    layers = [keras.Input((None, None, 3)), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2, "softmax")]
+    keras.Sequential(layers).save(tmp_path / "any.keras")
+    words = shift_words(times, "colours", "--questions", "shift", "--out", tmp_path / "runs")
+    words[2] = tmp_path / "any.keras"
+    code, output, error = command(*words, out=False)
+    assert code == 2 and "--model-size" in error and "lab.load" not in error and not output
+    assert not list((tmp_path / "runs").glob("audit/*"))
+    assert command(*words, "--model-size", 32, "--plan", out=False)[0] == 0
 
 
 # The page -----------------------------------------------------------------------------------------------------------------
