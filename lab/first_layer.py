@@ -66,5 +66,7 @@ def _is_linear(op, tensor):
         return sides is not None and not sides[0].any()
     if op.type in _ELEMENTWISE:
         shape = op.inputs[1].shape
-        return shape.is_fully_defined() and (shape.rank < tensor.shape.rank or shape[0] == 1)
+        # With more axes than the tensor it would move the rows to another axis.
+        is_shared = shape.is_fully_defined() and (shape.rank < tensor.shape.rank or shape[0] == 1)
+        return is_shared and shape.rank <= tensor.shape.rank
     return op.type in _CONVOLUTIONS or op.type == "Identity"

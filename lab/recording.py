@@ -50,13 +50,14 @@ class Recording:
     @functools.cached_property
     def weight_names(self):
         """Names of tensors that are computed from variables and not from the inputs, and read beside them: list of str."""
-        moving, weights = {tensor.op.name for tensor in self.inputs}, {inside.op.name for _, inside in self.captures}
-        names = set()
+        # Variables, and arrays such as the mean of a Normalization.
+        held = {inside.op.name for _, inside in self.captures}
+        moving, weights, names = {tensor.op.name for tensor in self.inputs}, set(held), set()
         for node in self.definition.node:
             op, origins = self.graph.get_operation_by_name(node.name), set(map(_origin, node.input))
             if origins & moving or (op.op_def.is_stateful and op.type not in _READS):
                 moving.add(node.name)
-                names.update(tensor.name for tensor in op.inputs if _is_computed(tensor, weights))
+                names.update(tensor.name for tensor in op.inputs if _is_computed(tensor, weights - held))
             elif origins & weights:
                 weights.add(node.name)
         return sorted(names)

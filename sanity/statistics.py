@@ -12,7 +12,7 @@ DRAWS = 2000
 # Fewer units allow no interval, and no sign test below .05.
 FEWEST = 6
 # Draws of the same seed and size are asked for again and again: so many are kept, of at most so many numbers each.
-KEPT, MOST_KEPT = 32, 1_000_000
+KEPT, MOST_KEPT = 16, 500_000
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ def in_threads(function, arguments):
     Libraries of linear algebra use one thread meanwhile: on few rows several wait for each other, and on a busy machine take many
     times their time.
 
+    All of them end before an error is raised, and of several errors that of the first argument is.
+
     Args:
         function: argument -> result.
         arguments: iterable.
@@ -22,7 +24,19 @@ def in_threads(function, arguments):
     def limited(argument):
         # OpenMP has a limit for each thread.
         with controller.limit(limits=1):
-            return function(argument)
+            return _outcome(function, argument)
 
     with controller.limit(limits=1):
-        return Parallel(n_jobs=-1, prefer="threads")(delayed(limited)(argument) for argument in arguments)
+        outcomes = Parallel(n_jobs=-1, prefer="threads")(delayed(limited)(argument) for argument in arguments)
+    for _, error in outcomes:
+        if error is not None:
+            raise error
+    return [result for result, _ in outcomes]
+
+
+def _outcome(function, argument):
+    """The result and None, or None and the error: the other threads end before it is raised, and give their limits back."""
+    try:
+        return function(argument), None
+    except Exception as error:
+        return None, error

@@ -9,6 +9,8 @@ import subprocess
 import sys
 import types
 
+import numpy as np
+
 from lab.remote import as_path
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -24,7 +26,8 @@ def start_run(recipe, out, *words, first="", **options):
 def start_code(code, *words, cwd=ROOT, **options):
     """Begin Python code in a process of its own: `Forked` where TensorFlow's libraries can be forked, else `subprocess.Popen`.
 
-    What is tested of imports, of memory or of the interpreter itself needs a new interpreter, and is no case for this.
+    What is tested of imports, of memory, of the order of sets or of the interpreter itself needs a new interpreter, and is no case
+    for this.
     """
     if sys.platform == "linux":
         return Forked(code, *map(str, words), cwd=cwd, **options)
@@ -89,6 +92,8 @@ def _run_code(code, words, cwd, env, start_new_session, streams):
     os.environ.clear()
     os.environ.update(env)
     sys.argv, sys.path[:0] = ["-c", *words], [""]
+    # A new interpreter draws from a state of its own. Hashes stay those of the process that it is forked from.
+    np.random.seed()
     # It may start processes itself, and these read no script of the tests.
     multiprocessing.process._parent_process = None
     sys.modules["__main__"] = types.ModuleType("__main__")

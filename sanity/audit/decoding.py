@@ -226,10 +226,13 @@ class Problem:
         return probe_auc(values, np.vstack([members, odds.draw(draws, seed=seed)]), self.fitted, odds.chance)
 
     def _is_rare(self, members, values, odds, draws, alpha, seed):
-        """Whether few redrawn members have an area as large as these. Nothing more is drawn once there are too many."""
-        area, count = probe_auc(values, members[None], self.fitted, odds.chance)[0], 1
-        for redrawn in np.array_split(odds.draw(draws, seed=seed), PARTS):
-            count += (probe_auc(values, redrawn, self.fitted, odds.chance) >= area - SAME).sum()
+        """Whether few redrawn members have an area as large as these. No more are looked at once there are too many."""
+        area, count = None, 0
+        # The true members stand among the first ones: alone they would be solved for by operations that round otherwise.
+        for drawn in np.array_split(np.vstack([members, odds.draw(draws, seed=seed)]), PARTS):
+            areas = probe_auc(values, drawn, self.fitted, odds.chance)
+            area = areas[0] if area is None else area
+            count += (areas >= area - SAME).sum()
             if count / (draws + 1) > alpha:
                 return False
         return True

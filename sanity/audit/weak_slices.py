@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sanity.audit.copies import TRIES, Tries, list_copies, read_copies
+from sanity.audit.copies import TRIES, Tries, list_copies, read_copies, would_find
 from sanity.audit.excess import error_interval, measured_excess
 from sanity.audit.exchange import Exchange, centred_errors, group_codes, searched_errors, unit_strata
 from sanity.audit.permutation import exchange_rows, rolled_rows
 from sanity.audit.search import Search, distinct_slices, rows_needed, search_copies, search_slices, without_slices
-from sanity.audit.slices import ROWS, Slices, shares_of, shares_within
+from sanity.audit.slices import ROWS, UNITS, Slices, count_units, shares_of, shares_within
 from sanity.audit.swaps import sample_units
 from sanity.seeds import derive_seed
 from sanity.statistics import Interval
@@ -113,8 +113,8 @@ def doubted_labels(rows):
 def find_weak_slices(slices, rows, *, alpha, seed, draws, tries=TRIES, beyond="label"):
     """Search groups of rows for more errors than elsewhere, and ask the same of copies.
 
-    Of very many rows some are searched, drawn by unit, and all tell how large an excess is. Where those would miss one of the margin,
-    all are searched.
+    Of very many rows some are searched, drawn by unit, and all tell how large an excess is. All are searched where those would miss
+    one of the margin, or hold too little of a slice.
 
     Args:
         slices: `Slices` of the rows, one at least.
@@ -130,20 +130,19 @@ def find_weak_slices(slices, rows, *, alpha, seed, draws, tries=TRIES, beyond="l
     """
     options = {"alpha": alpha, "seed": seed, "draws": draws, "tries": tries, "beyond": beyond}
     kept = sample_units(rows.units, seed=derive_seed(seed, "searched"), rows=SEARCHED)
-    usable = _stay_large(slices, kept)
-    if not usable.any():
-        kept, usable = np.arange(len(rows)), np.ones(len(slices), bool)
-    part = replace(slices, pairs=slices.pairs[usable])
-    weak = _search_rows(part.take(kept), rows.take(kept), **options)
-    if weak.needed and len(kept) < len(rows):
-        part, weak = slices, _search_rows(slices, rows, **options)
-    return replace(weak, slices=part, rows=rows, effect=_measured(part, rows, seed, beyond))
+    is_part = len(kept) < len(rows) and _stay_large(slices.take(kept), rows.units[kept])
+    weak = _search_rows(slices.take(kept), rows.take(kept), **options) if is_part else None
+    if weak is None or weak.needed or not would_find(weak.tries.planted):
+        weak = _search_rows(slices, rows, **options)
+    return replace(weak, slices=slices, rows=rows, effect=_measured(slices, rows, seed, beyond))
 
 
-def _stay_large(slices, kept):
-    """Whether so many of some rows lie on both sides of each slice that it can be searched there: bool [slices]."""
-    inside = slices.take(kept).sums()
-    return np.minimum(inside, len(kept) - inside) >= ROWS / 2
+def _stay_large(slices, units):
+    """Whether each slice of some rows has so many on both sides, and of so many units, that it can be searched there."""
+    inside = slices.sums()
+    if np.minimum(inside, len(units) - inside).min() < ROWS / 2:
+        return False
+    return len(np.unique(units)) == len(units) or count_units(slices, units).min() >= UNITS
 
 
 def _measured(slices, rows, seed, beyond):

@@ -104,6 +104,17 @@ def test_rows_are_not_mixed_by_padding():
     assert trace(tf.ones((2, 4, 4, 3)))
 
 
+def test_rows_that_become_another_axis_are_no_rows():
+    """A constant with one axis more than the input makes the rows the height of one picture."""
+
+    @tf.function
+    def trace(leaf):
+        convolved = tf.nn.conv2d(leaf + tf.ones((1, 1, 4, 3)), tf.ones((3, 3, 3, 2)), 1, "SAME")
+        return first_layer.first_operations(leaf, tf.reduce_sum(convolved)) == []
+
+    assert trace(tf.ones((2, 4, 3)))
+
+
 def test_a_score_that_no_gradient_reaches_is_refused():
     inputs = keras.Input((networks.SIDE, networks.SIDE, 3))
     stopped = keras.layers.Lambda(tf.stop_gradient, output_shape=(networks.SIDE, networks.SIDE, 8))(

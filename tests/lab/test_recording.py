@@ -378,3 +378,21 @@ def test_what_draws_is_not_shared():
     graph = call.get_concrete_function(tf.TensorSpec([None, 2])).graph
     recording = Recording(graph, graph.outputs, None)
     assert [graph.as_graph_element(name).op.type for name in recording.weight_names] == ["Square"]
+
+
+def test_arrays_that_a_model_holds_are_left_where_they_are(monkeypatch):
+    """The mean of a Normalization is an array and no variable. It was asked for among what is computed, and no map was drawn."""
+    inputs = keras.Input((networks.SIDE, networks.SIDE, 3))
+    scaled = keras.layers.Normalization(mean=[0.1, 0.2, 0.3], variance=[1.0, 2.0, 3.0])(inputs)
+    network = networks.network(networks.filled(keras.Model(inputs, networks.through(networks.parts(), scaled))))
+    images = networks.images()
+
+    def work():
+        maps = lab.smoothgrad(network, images, lab.logit(1), samples=3, seed=0)
+        return maps, lab.maximize(network, lab.logit(range(2)), steps=2, seed=0).images
+
+    together, added = with_shared_weights(network, work, monkeypatch)
+    # The root of the variance, of which the largest of it and a small number is taken, is one of them.
+    assert len(added) == 2 and all(any("Maximum" in name for name in names) for names in added)
+    for one, other in zip(together, each_turn_by_itself(network, work, monkeypatch)):
+        np.testing.assert_array_equal(one, other)

@@ -2,6 +2,7 @@
 
 import tracemalloc
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -122,14 +123,28 @@ def test_rows_that_would_miss_the_margin_are_not_left_out(monkeypatch):
     assert np.array_equal(evidence.samples["p"], every.samples["p"])
 
 
-def test_slices_that_drawn_rows_hardly_have_are_not_searched(monkeypatch):
-    """Of persons with very many rows few are drawn, and a slice of ten others may have none of them."""
-    subject = failures.table(3, 6000, columns=5)
-    units = np.concatenate([np.arange(3000) // 30, np.arange(3000) + 100])
-    subject = replace(subject, test=replace(subject.test, units=units, has_units=True))
-    monkeypatch.setattr(weak_slices, "SEARCHED", 2000)
+def searched_in_part(subject, monkeypatch, rows):
+    """Whether some rows alone are searched, and the evidence of these and of all."""
+    (every,) = checks.get("slices")(subject, seed=0, draws=99, tries=2)
+    monkeypatch.setattr(weak_slices, "SEARCHED", rows)
     (evidence,) = checks.get("slices")(subject, seed=0, draws=99, tries=2)
-    assert np.isfinite(evidence.samples["p"]).all() and np.isfinite(evidence.samples["effect"]).all()
+    return bool(evidence.settings["also"]), evidence, every
+
+
+def test_where_drawn_rows_hold_too_few_persons_of_a_slice_all_are_searched(monkeypatch):
+    """A slice of two columns has fifteen of 240 persons, and six of those that are drawn."""
+    subject = failures.table(3, 6000, base=0.03, columns=5, persons=25, shared=0.0)
+    is_part, evidence, every = searched_in_part(subject, monkeypatch, 2000)
+    assert not is_part and np.array_equal(evidence.samples["p"], every.samples["p"])
+    assert evidence.settings["searched"] == every.settings["searched"]
+
+
+def test_where_planted_copies_of_drawn_rows_are_missed_all_are_searched(monkeypatch):
+    """What no count of rows foretold: the page would say that there is not enough data, and there is."""
+    subject = failures.table(3, 6000, base=0.03, columns=5)
+    assert searched_in_part(subject, monkeypatch, 3000)[0]
+    monkeypatch.setattr(weak_slices, "would_find", lambda _: False)
+    assert not searched_in_part(subject, monkeypatch, 3000)[0]
 
 
 def test_a_slice_that_is_a_group_does_not_stand_out_by_what_float32_rounds():
@@ -297,6 +312,19 @@ def test_copies_of_which_too_many_redraws_lie_above_are_told_early_and_alike(alp
         told.append(problem._is_rare(members, problem.values, problem.odds, 99, alpha, number))
         assert told[-1] == ((areas >= areas[0] - 1e-12).mean() <= alpha)
     assert told[0] and not all(told)
+
+
+def test_redraws_that_are_the_members_have_their_area_where_rows_are_alike():
+    """Alone, members were solved for by operations that round otherwise, and rows that are alike were ranked by that."""
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        count, problem = int(rng.integers(200, 900)), object.__new__(Problem)
+        kinds = rng.normal(size=(int(rng.integers(4, 40)), 8))
+        values, members = kinds[rng.integers(len(kinds), size=count)], (rng.random(count) < 0.4).astype("float64")
+        problem.fitted = rng.random(count) < 0.5
+        odds = SimpleNamespace(draw=lambda draws, seed, members=members: np.tile(members, (draws, 1)))
+        odds.chance = np.full(count, 0.4)
+        assert not problem._is_rare(members, values, odds, 99, 0.5, 0), seed
 
 
 def test_a_small_side_keeps_the_rows_that_a_contrast_needs(monkeypatch):

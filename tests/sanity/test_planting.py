@@ -7,6 +7,7 @@ import itertools
 import keras
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw, ImageFont
 
 import lab
 from lab import data, routines
@@ -15,7 +16,7 @@ from sanity import planting
 from sanity.checks import checks
 from sanity.checks.truth import prepare
 from sanity.cue_networks import _scores_of_networks
-from sanity.cues import VARIANTS, cues
+from sanity.cues import DARK, VARIANTS, _packed_letters, cues
 from sanity.examination import judge_with_controls, measure
 from sanity.marks import cue_function
 from sanity.planting import TRAINING, Planting, plant, planted_layer, planted_world, resolve_cues
@@ -48,6 +49,24 @@ def network(**options):
 def untouched():
     """One network for all that do not change its weights."""
     return network()
+
+
+def test_a_label_that_is_drawn_once_is_the_same_each_time():
+    image, text = np.full((30, 41, 3), 99.0), cues.get("text")
+
+    def printed():
+        return text(image, np.random.default_rng(3), variant=1)[0]
+
+    first = printed()
+    whole = first.copy()
+    first[:] = 0
+    assert np.array_equal(printed(), whole)
+    label = Image.new("L", (41, 30), 0)
+    place = (20.5, 15 + (np.random.default_rng(3).random() - 0.5) * 30 / 8)
+    font = ImageFont.load_default(0.7 * 41)
+    ImageDraw.Draw(label).text(place, "XY", 255, font, "mm", stroke_width=1)
+    assert np.array_equal(whole[..., 0] == DARK, np.asarray(label) > 127) and (whole == DARK).any()
+    assert len(_packed_letters(224, 224, 112.0, 0)) == 224 * 28
 
 
 @pytest.fixture(scope="module")

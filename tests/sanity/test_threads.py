@@ -1,11 +1,11 @@
 """Threads: results in the order of the arguments, one thread of linear algebra each, and limits given back."""
 
 import threading
+import time
 
 import joblib
-import numpy as np
 import pytest
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from sanity.threads import in_threads
 
@@ -15,10 +15,11 @@ def limits():
 
 
 def test_results_come_in_order_from_threads_of_one_core_each():
-    np.ones((2, 2)) @ np.ones((2, 2))
-    before = limits()
-    assert in_threads(lambda number: (number, set(limits())), range(5)) == [(number, {1}) for number in range(5)]
-    assert limits() == before
+    # Tests have one thread, of which nobody sees whether it was given back.
+    with threadpool_limits(2):
+        before = limits()
+        assert in_threads(lambda number: (number, set(limits())), range(5)) == [(number, {1}) for number in range(5)]
+        assert limits() == before and 2 in before
 
 
 @pytest.mark.skipif(joblib.cpu_count() < 2, reason="there is one core")
@@ -31,3 +32,30 @@ def test_a_fault_is_that_of_the_function():
     with pytest.raises(ZeroDivisionError):
         in_threads(lambda number: 1 / number, [1, 0])
     assert in_threads(str, []) == []
+
+
+def test_the_others_end_before_a_fault_is_raised():
+    """What goes on would give its limit of threads back after all limits were, and leave one thread to everything later."""
+    ended = []
+
+    def work(number):
+        if number == 0:
+            raise ZeroDivisionError
+        time.sleep(0.3)
+        ended.append(number)
+
+    with threadpool_limits(2):
+        before = limits()
+        with pytest.raises(ZeroDivisionError):
+            in_threads(work, [0, 1])
+        assert ended == [1] and limits() == before and 2 in before
+
+
+def test_of_several_faults_that_of_the_first_argument_is_raised():
+    def work(number):
+        time.sleep(0.2 * (number == 0))
+        raise ValueError(number)
+
+    for _ in range(3):
+        with pytest.raises(ValueError, match="^0$"):
+            in_threads(work, [0, 1])
