@@ -40,7 +40,8 @@ def slopes(surplus, changes):
 def slope_interval(surplus, changes, units, level):
     """The slope of changes on a column, with bounds by unit.
 
-    One row more that turns either way is added, so that bounds hold where few decisions turn.
+    One unit more whose decisions all turn is added either way, so that bounds hold where few decisions turn. It weighs what a unit
+    weighs on average, large ones and those of a small group more often.
 
     Args:
         surplus: float64 [rows].
@@ -57,7 +58,9 @@ def slope_interval(surplus, changes, units, level):
     slope = (surplus * changes).sum() / size
     influence = np.bincount(units, surplus * (changes - slope * surplus)) / size
     count = len(influence)
-    variance = (influence**2).sum() * count / max(count - 1, 1) + 2 / (size * len(surplus))
+    weights = (np.bincount(units, np.abs(surplus)) / size) ** 2
+    added = 2 * (weights**2).sum() / weights.sum()
+    variance = (influence**2).sum() * count / max(count - 1, 1) + added
     half = stats.norm.ppf((1 + level) / 2) * np.sqrt(variance)
     return np.array([slope, slope - half, slope + half])
 
@@ -236,7 +239,7 @@ class Mechanism:
         vector = np.random.default_rng(seed).normal(size=len(along))
         if len(vector) > 1 and along.any():
             vector = vector - along * (along @ vector) / (along @ along)
-        readout = whiten @ vector
+        readout = whiten.T @ vector
         return readout / max(((self.hidden - mean) @ readout).std(), 1e-12)
 
     def _members_along(self, code, seed):
