@@ -87,6 +87,7 @@ class Erased:
 
     Args:
         share: float64 [3], by how much groups differ less in favourable decisions, given the legitimate columns, with bounds by unit.
+        left: float64 [3], by how much groups differ in favourable decisions after the erasure, the same way.
         slopes: float64 [2], of the score on the column given legitimate ones, before and after.
         redrawn: float64 [1 + draws], the change of the slope in deviations: of the column, then of columns drawn anew, each with its
             own direction.
@@ -98,6 +99,7 @@ class Erased:
     """
 
     share: np.ndarray
+    left: np.ndarray
     slopes: np.ndarray
     redrawn: np.ndarray
     directions: np.ndarray
@@ -155,8 +157,10 @@ class Mechanism:
         changes = self._beyond((self.scores - scores).T).T
         fallen = slopes(surplus, changes)
         before = slopes(surplus, self.residual[None])
+        decided, kept = ((part >= 0).astype("float64") for part in (self.scores, scores[0]))
         return Erased(
-            self._share(surplus[0], scores[0], level),
+            self._share(surplus[0], decided - kept, level),
+            self._share(surplus[0], kept, level),
             np.array([before[0], before[0] - fallen[0]]),
             _distances(fallen, fallen[1:]),
             np.abs(slopes(surplus[:1], changes)),
@@ -186,9 +190,8 @@ class Mechanism:
     def _logits_after(self, hidden):
         return self.layer.resume(self.rows.inputs, hidden)
 
-    def _share(self, surplus, scores, level):
-        turned = (self.scores >= 0).astype("float64") - (scores >= 0)
-        return slope_interval(surplus, self._beyond(turned), self.odds.units, level)
+    def _share(self, surplus, decisions, level):
+        return slope_interval(surplus, self._beyond(decisions), self.odds.units, level)
 
     def _score_and_accuracy(self, hidden):
         logits = self._logits_after(hidden)

@@ -15,15 +15,15 @@ from lab.models import load
 from lab.refusal import Refused
 from sanity.audit import audit
 from sanity.audit.layers import find_layer, inner_layers
-from sanity.audit.mechanism import bends, read_erased, slope_interval, slopes
+from sanity.audit.mechanism import Mechanism, bends, read_erased, slope_interval, slopes
 from sanity.audit.rows import Column
-from sanity.checks.proxy_mechanism import UNSETTLED, proxy_mechanism
-from sanity.checks.proxy_use import UNUSED, USED
-from sanity.statistics import wilson_interval
+from sanity.checks.proxy_mechanism import UNSETTLED, _needed, proxy_mechanism
+from sanity.checks.proxy_use import DEPENDS, UNUSED, USED
+from sanity.statistics import Interval, wilson_interval
 from sanity.verdict import judge
 from tests import audit_files
 from tests.audit_worlds.measures import mechanism_of, naive_erasure_p
-from tests.audit_worlds.mechanisms import Network, world
+from tests.audit_worlds.mechanisms import Network, folding, skipping, subject_of, trained, world
 from tests.readability import longest
 
 
@@ -195,6 +195,42 @@ def test_a_network_that_learned_from_a_stand_in_uses_what_its_layer_holds():
 def test_what_is_not_used_passes_where_planted_use_would_be_found(arm):
     row = verdict_of(world(0, arm, 10_000))
     assert (row.outcome, row.finding) == ("PASS", UNUSED) and "of 20 tries" in row.sentence
+
+
+@pytest.mark.parametrize("subject", [skipping(2, 10_000), folding(2, 10_000)], ids=["around the layer", "not linear"])
+def test_use_that_an_erasure_does_not_reach_is_no_pass(subject):
+    """Before, both were a PASS: groups differ by half of decisions, and the erasure moves none of it."""
+    (row,) = judge(proxy_mechanism(subject, seed=0, draws=49, tries=20))
+    assert (row.outcome, row.finding) == ("INCONCLUSIVE", DEPENDS), row.sentence
+    assert row.effect.high < 0.02 and "in a way that is not linear" in row.sentence and len(longest(row.sentence)) <= 25
+    left = float(row.also["share of decisions by which groups differ after the erasure"].split()[0])
+    assert left > 0.1
+
+
+def test_no_number_of_rows_is_named_that_would_not_be_looked_at():
+    """Of 10,000 rows that are looked at, 13,000 more "would settle it"; and of 8,000 that there are, 6,800 would."""
+    (evidence,) = proxy_mechanism(world(0, "none", 2000), seed=0, draws=19, tries=20)
+    assert evidence.settings["needed"] == 0 or 2000 < evidence.settings["needed"] <= 10_000
+    rows = [Mechanism.__new__(Mechanism) for _ in range(3)]
+    for mechanism, count in zip(rows, (5000, 5000, 8000)):
+        mechanism.members = np.zeros(count)
+    widths = (0.015, 0.02, 0.011)
+    counts = [_needed(row, Interval(0.01, -half, half)) for row, half in zip(rows, widths)]
+    assert counts == [7813, 0, 0]
+
+
+@pytest.mark.parametrize("size", [1e-3, 1e3])
+def test_units_of_channels_do_not_matter(size):
+    """A rectifier of a scaled channel is the scaled rectifier, so that the network is the same."""
+    subject, network = world(0, "used", 1000), trained(0, "used")
+    scales = np.where(np.arange(32) % 2, size, 1.0)
+    weights = [network.weights[0] * scales, network.weights[1] / scales[:, None], network.weights[2]]
+    scaled = Network(weights, [network.biases[0] * scales, *network.biases[1:]])
+    rows = subject.test
+    scaled = subject_of(scaled, rows.inputs.astype(float), rows.protected[0].values, rows.labels, rows.units)
+    plain, other = (mechanism_of(part).measure(19, 2, 0.02, 0.95) for part in (subject, scaled))
+    np.testing.assert_allclose(plain.share, other.share, atol=2e-3)
+    np.testing.assert_allclose(plain.slopes, other.slopes, atol=1e-3)
 
 
 def test_erasing_the_column_itself_moves_every_network_and_erasing_the_rest_does_not():
