@@ -108,6 +108,12 @@ class Erased:
     copies: np.ndarray
     planted: np.ndarray
 
+    @property
+    def is_finite(self):
+        """Whether the network gave numbers after every erasure: bool."""
+        parts = (self.left, self.slopes, self.redrawn, self.directions, self.copies, self.planted)
+        return all(np.isfinite(part).all() for part in parts)
+
 
 class Mechanism:
     """A contrast, and a layer that it is erased from.
@@ -137,6 +143,12 @@ class Mechanism:
     def _beyond(self, values):
         """Values less what legitimate columns say of them."""
         return score_residual(values, self.features, self.rows.units, seed=self.seed)
+
+    @property
+    def varies(self):
+        """Whether activations are numbers, and differ on both halves of the units, which directions are learned on: bool."""
+        finite = bool(np.isfinite(self.hidden).all())
+        return finite and all(np.ptp(self.hidden[side], axis=0).any() for side in (self.first, ~self.first))
 
     def measure(self, draws, tries, delta, level):
         """Erase the column, and columns drawn anew; rolled ones, and ones whose use is planted.

@@ -83,25 +83,43 @@ def proxy_mechanism(subject, *, seed, draws=DRAWS, tries=TRIES, layer=None):
         gates += _bend_gates(rows, place)
     if any(gate.status != "passed" for gate in gates):
         return [Evidence("proxy_mechanism", ALL, subject.title, subject.sizes, {}, gates)]
-    mechanisms = [
+    mechanisms = _mechanisms(subject, contrasts, place, seed)
+    level = 1 - subject.alpha / len(contrasts)
+    erased = [_measure(mechanism, draws, tries, level) for mechanism in mechanisms]
+    decided = zip(*read_erased([part for part in erased if part], subject.alpha, tries)) if any(erased) else iter(())
+    settings = {"seed": seed, "draws": draws, "tries": tries, "layer": place.name, "left_out": few}
+    return [
+        _evidence(subject, contrast, mechanism, part, *next(decided), gates, settings)
+        if part
+        else Evidence("proxy_mechanism", contrast.name, subject.title, subject.sizes, {}, (*gates, _numbers_gate(place)))
+        for contrast, mechanism, part in zip(contrasts, mechanisms, erased)
+    ]
+
+
+def _mechanisms(subject, contrasts, layer, seed):
+    """What is erased from a layer for each contrast: list of `Mechanism`."""
+    return [
         Mechanism(
             contrast,
-            rows,
+            subject.test,
             legitimate_names(subject, contrast.column),
-            place,
+            layer,
             decision_score(subject),
             seed=derive_seed(seed, "erased", number),
         )
         for number, contrast in enumerate(contrasts)
     ]
-    level = 1 - subject.alpha / len(contrasts)
-    erased = [mechanism.measure(draws, tries, DELTA, level) for mechanism in mechanisms]
-    p, tried = read_erased(erased, subject.alpha, tries)
-    settings = {"seed": seed, "draws": draws, "tries": tries, "layer": place.name, "left_out": few}
-    return [
-        _evidence(subject, contrast, *part, gates, settings)
-        for contrast, *part in zip(contrasts, mechanisms, erased, p, tried)
-    ]
+
+
+def _measure(mechanism, draws, tries, level):
+    """What erasures did: `Erased`, or None where there are no numbers to compare."""
+    erased = mechanism.measure(draws, tries, DELTA, level) if mechanism.varies else None
+    return erased if erased and erased.is_finite else None
+
+
+def _numbers_gate(layer):
+    words = f"activations of {layer.name} must differ on both halves of the units, and answers be finite after each erasure"
+    return Gate("erasures give numbers", "failed", words)
 
 
 def _layer_gates(rows, layer):

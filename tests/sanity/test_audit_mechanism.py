@@ -14,7 +14,7 @@ from lab.concepts.erasure import whitening
 from lab.models import load
 from lab.refusal import Refused
 from sanity.audit import audit
-from sanity.audit.layers import find_layer, inner_layers
+from sanity.audit.layers import Layer, find_layer, inner_layers
 from sanity.audit.mechanism import Mechanism, bends, read_erased, slope_interval, slopes
 from sanity.audit.rows import Column
 from sanity.checks.proxy_mechanism import UNSETTLED, _needed, proxy_mechanism
@@ -278,6 +278,12 @@ def test_sentences_are_short_and_promise_nothing():
 # Edges --------------------------------------------------------------------------------------------------------------------
 
 
+def squares(_, hidden):
+    """Logits of two classes from squares of activations: float64 [rows, 2]."""
+    logits = (np.asarray(hidden, "float64") ** 2).sum(axis=1) - 1
+    return np.stack([-logits, logits], axis=1)
+
+
 def edge_cases():
     subject = world(0, "used", 200)
 
@@ -297,6 +303,10 @@ def edge_cases():
     yield "dead layer", replace(subject, layers=idle.layers), "INVALID"
     one = Network([np.ones((4, 1)), np.ones((1, 3)), np.ones((3, 1))], [np.zeros(1), np.full(3, -1.0), np.zeros(1)])
     yield "one channel", replace(subject, layers=one.layers), "INCONCLUSIVE"
+    alone = Layer("first", True, lambda inputs: (inputs == subject.test.inputs[10])[:, :2] * 2.0, squares)
+    yield "half of the units alike", replace(subject, layers=(alone,)), "INVALID"
+    positive = Layer("first", True, np.exp, lambda _, hidden: squares(_, np.where(hidden > 0, hidden, np.nan)))
+    yield "no answers after it", replace(subject, layers=(positive,)), "INVALID"
     columns = [replace(column, values=np.full(200, np.nan)) for column in subject.test.columns]
     yield "legitimate missing", replace(subject, test=replace(subject.test, columns=tuple(columns))), "FAIL"
 
@@ -308,6 +318,25 @@ def test_edges_end_in_a_verdict(name, subject, outcome):
     for row in judge(proxy_mechanism(subject, seed=0, draws=19, tries=2)):
         assert row.outcome == outcome and row.sentence.endswith((".", ")")), row.sentence
         assert row.p is None or row.p > 0
+
+
+def test_a_contrast_without_numbers_takes_no_verdict_of_another_away():
+    """Activations differ among people of known sex, and are all the same among those of known age."""
+    subject = world(0, "used", 400)
+    first, sex = subject.layers[0], subject.test.protected[0]
+    known = np.arange(400) < 200
+    age = Column("age", np.where(known, np.arange(400) % 2, np.nan), ("young", "old"))
+    bad = subject.test.inputs[known][:, 0]
+
+    def read(inputs):
+        return np.where(np.isin(inputs[:, :1], bad), np.float32(1), first.read(inputs))
+
+    sheet = subject.sheet.model_copy(update={"columns": subject.sheet.columns | {"age": subject.sheet.column("sex")}})
+    layers = (replace(first, read=read),)
+    subject = replace(subject, test=replace(subject.test, protected=(sex, age)), sheet=sheet, layers=layers)
+    rows = judge(proxy_mechanism(subject, seed=0, draws=19, tries=2))
+    assert [(row.method, row.outcome == "INVALID") for row in rows] == [("sex = m", False), ("age = old", True)]
+    assert "erasures give numbers" in rows[1].sentence
 
 
 def test_several_groups_are_compared_with_the_rest_and_persons_are_units():
