@@ -301,9 +301,7 @@ class Comparison:
         sides = [(mean, np.maximum(variance, inside)), (other, np.maximum(other_variance, outside))]
         counts, distance = (self.counts, self.counts.sum() - self.counts), self._quantiles(level)
         if self._is_rate:
-            bounds = [
-                wilson_bounds(side[0], self._worth(*side, count), distance) for side, count in zip(sides, counts)
-            ]
+            bounds = [wilson_bounds(side[0], self._worth(*side, count), distance) for side, count in zip(sides, counts)]
         else:
             bounds = [_wald(*side, distance) for side in sides]
             bounds = self._widen(bounds, level) if self.metric.parts else bounds

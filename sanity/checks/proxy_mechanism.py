@@ -91,7 +91,9 @@ def proxy_mechanism(subject, *, seed, draws=DRAWS, tries=TRIES, layer=None):
     return [
         _evidence(subject, contrast, mechanism, part, *next(decided), gates, settings)
         if part
-        else Evidence("proxy_mechanism", contrast.name, subject.title, subject.sizes, {}, (*gates, _numbers_gate(place)))
+        else Evidence(
+            "proxy_mechanism", contrast.name, subject.title, subject.sizes, {}, (*gates, _numbers_gate(place))
+        )
         for contrast, mechanism, part in zip(contrasts, mechanisms, erased)
     ]
 
@@ -118,7 +120,9 @@ def _measure(mechanism, draws, tries, level):
 
 
 def _numbers_gate(layer):
-    words = f"activations of {layer.name} must differ on both halves of the units, and answers be finite after each erasure"
+    words = (
+        f"activations of {layer.name} must differ on both halves of the units, and answers be finite after each erasure"
+    )
     return Gate("erasures give numbers", "failed", words)
 
 
@@ -166,7 +170,13 @@ def _evidence(subject, contrast, mechanism, erased, p, tried, gates, settings):
         why=_clauses(subject, contrast, layer, tried),
         units=min(sides),
         gates=(*gates, _odds_gate(mechanism)),
-        samples={"direction p": p[1:2], "output p": p[2:], "left": erased.left, "slopes": erased.slopes, "accuracy": erased.accuracy},
+        samples={
+            "direction p": p[1:2],
+            "output p": p[2:],
+            "left": erased.left,
+            "slopes": erased.slopes,
+            "accuracy": erased.accuracy,
+        },
         settings={**settings, "rows": len(mechanism.members)},
         needed=_needed(mechanism, effect),
         also=_also(erased, p),
