@@ -75,7 +75,7 @@ def leace(activations, labels):
     covariance = (rows - mean).T @ (indicators - indicators.mean(axis=0)) / len(rows)
     left, strengths, _ = np.linalg.svd(whiten @ covariance, full_matrices=False)
     basis = left[:, strengths > 1e-10 * max(strengths[0], 1e-300)]
-    return Erasure(mean, whiten @ basis, colour @ basis, np.zeros(basis.shape[1]))
+    return Erasure(mean, whiten.T @ basis, colour @ basis, np.zeros(basis.shape[1]))
 
 
 def erase_targets(activations, targets):
@@ -99,31 +99,39 @@ def erase_targets(activations, targets):
     whiten, colour = whitening(rows)
     crossed = whiten @ ((rows - mean).T @ (targets - targets.mean(axis=0)))
     units = crossed / np.maximum(np.linalg.norm(crossed, axis=0), 1e-300)
-    read, write = whiten @ units, colour @ units
+    read, write = whiten.T @ units, colour @ units
     return [Erasure(mean, read[:, [place]], write[:, [place]], np.zeros(1)) for place in range(targets.shape[1])]
 
 
 def whitening(rows):
-    """The roots of a shrunk covariance of activations.
+    """Roots of a shrunk covariance of activations, which is that of channels of deviation 1 and takes no account of their units.
 
     Args:
         rows: float [inputs, channels].
 
     Returns:
-        two float64 [channels, channels]: what makes the covariance one, and its inverse.
+        two float64 [channels, channels]: W with W^T W the inverse of the covariance, and its inverse.
 
     Raises:
         Refused: for activations that are all equal.
     """
+    rows = np.asarray(rows, "float64")
     if not np.ptp(rows, axis=0).any():
         raise Refused(
             "A direction needs activations that differ. Received: the same for all inputs, as of a dead layer."
         )
-    scale = float(np.abs(rows).max())
-    covariance = OAS().fit(np.asarray(rows, "float64") / scale).covariance_ * scale**2
+    spreads = _spreads(rows)
+    covariance = OAS().fit(rows / spreads).covariance_
     values, vectors = np.linalg.eigh(covariance)
     values = np.maximum(values, 1e-12 * values.max())
-    return (vectors / np.sqrt(values)) @ vectors.T, (vectors * np.sqrt(values)) @ vectors.T
+    return (vectors / np.sqrt(values)) @ vectors.T / spreads, spreads[:, None] * (vectors * np.sqrt(values)) @ vectors.T
+
+
+def _spreads(rows):
+    """The deviation of each channel, of one that is constant their mean: float64 [channels]."""
+    spreads = rows.std(axis=0)
+    varies = spreads > 1e-9 * np.abs(rows).max(axis=0)
+    return np.where(varies, spreads, spreads[varies].mean() if varies.any() else 1.0)
 
 
 def random_erasures(erasure, activations, count, *, seed):

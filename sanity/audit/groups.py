@@ -61,10 +61,12 @@ class Metric:
     Args:
         name: str.
         values: float64 [rows], nan for rows that do not count.
+        parts: tuple of (float, float64 [rows]), weights and values of 0 and 1 whose sum the values are; empty where they are no sum.
     """
 
     name: str
     values: np.ndarray
+    parts: tuple = ()
 
     @property
     def counted(self):
@@ -166,14 +168,16 @@ def list_metrics(rows, favourable=None, threshold=0.5, costs=None):
         Metric(TRUE_POSITIVE, np.where(known & positive, decided, np.nan)),
         Metric(FALSE_POSITIVE, np.where(known & ~positive, decided, np.nan)),
         right,
-        *([] if costs is None else [Metric(COST, np.where(known, _costs(decided, positive, costs), np.nan))]),
+        *([] if costs is None else [_cost(decided, positive, known, costs)]),
     ]
 
 
-def _costs(decided, positive, costs):
-    """What each decision costs, in units of the dearer error: float64 [rows]."""
-    false_positive, false_negative = np.array(costs, "float64") / max(costs)
-    return false_positive * (decided * ~positive) + false_negative * ((1 - decided) * positive)
+def _cost(decided, positive, known, costs):
+    """What each decision costs, in units of the dearer error: `Metric`."""
+    errors = (decided * ~positive, (1 - decided) * positive)
+    weights = np.array(costs, "float64") / max(costs)
+    parts = tuple((weight, np.where(known, error, np.nan)) for weight, error in zip(weights, errors))
+    return Metric(COST, sum(weight * error for weight, error in parts), parts)
 
 
 class Comparison:
@@ -189,7 +193,7 @@ class Comparison:
         self.metric, self.grouping = metric, grouping
         self.places = np.flatnonzero(metric.counted)
         self.values, self.codes = metric.values[self.places], grouping.codes[self.places]
-        self.units = np.unique(units[self.places], return_inverse=True)[1]
+        self.units, self._all_units = np.unique(units[self.places], return_inverse=True)[1], units
         self.counts = np.bincount(self.codes, minlength=len(grouping.names))
         self._rows_are_cells = self.units.max(initial=-1) + 1 == len(self.units)
         self._is_rate = set(np.unique(self.values)) <= {0.0, 1.0}
@@ -213,13 +217,14 @@ class Comparison:
         """How many gaps differ: int; of two groups there is one."""
         return int(self.usable.sum()) if len(self.counts) > 2 else int(self.usable.any())
 
-    def measure(self, values):
+    def measure(self, values, more=UNITS_MORE):
         """Means inside and outside each group, with the variances of these means between units.
 
         Units of the spread of all are added to each side: a small group without spread would stand out by that alone.
 
         Args:
             values: float [tries, rows that count].
+            more: int, how many units are added.
 
         Returns:
             four float64 [tries, groups]: means and variances inside, means and variances outside.
@@ -228,7 +233,7 @@ class Comparison:
         inside, totals = [part for part, _ in parts], [total for _, total in parts]
         pooled = _mean_and_residuals(totals)[1] / len(self.sizes)
         outside = [total - part for part, total in parts]
-        return (*_mean_and_variance(inside, pooled), *_mean_and_variance(outside, pooled))
+        return (*_mean_and_variance(inside, pooled, more), *_mean_and_variance(outside, pooled, more))
 
     def _moments(self, values):
         """Sums of cells in each group, crossed with their sizes, and squared: list of pairs as of `_split`."""
@@ -280,20 +285,43 @@ class Comparison:
         Returns:
             float64 [groups, 3], gap, low, high, and float64 [groups, 3] of the mean inside; nan where a side is too small.
         """
-        mean, variance, other, other_variance = (part[0] for part in self.measure(self.values[None]))
-        distance = self._quantiles(level)
-        if self._is_rate:
-            inside = wilson_bounds(mean, self._worth(mean, variance, self.counts), distance)
-            outside = wilson_bounds(
-                other, self._worth(other, other_variance, self.counts.sum() - self.counts), distance
-            )
-        else:
-            inside, outside = _wald(mean, variance, distance), _wald(other, other_variance, distance)
+        (mean, *inside), (other, *outside) = self._sides(level)
         gap = mean - other
         low = gap - np.hypot(mean - inside[0], outside[1] - other)
         high = gap + np.hypot(inside[1] - mean, other - outside[0])
         missing = np.where(self.usable, 0.0, np.nan)[:, None]
         return np.stack([gap, low, high], axis=1) + missing, np.stack([mean, *inside], axis=1) + missing
+
+    def _sides(self, level):
+        """The mean inside and outside each group, with its bounds: two triples of float64 [groups].
+
+        No side has less variance than it shows by itself: groups of other errors than the rest have other spreads, too.
+        """
+        mean, variance, other, other_variance = (part[0] for part in self.measure(self.values[None]))
+        _, inside, _, outside = (part[0] for part in self.measure(self.values[None], more=0))
+        sides = [(mean, np.maximum(variance, inside)), (other, np.maximum(other_variance, outside))]
+        counts, distance = (self.counts, self.counts.sum() - self.counts), self._quantiles(level)
+        if self._is_rate:
+            bounds = [wilson_bounds(side[0], self._worth(*side, count), distance) for side, count in zip(sides, counts)]
+        else:
+            bounds = [_wald(*side, distance) for side in sides]
+            bounds = self._widen(bounds, level) if self.metric.parts else bounds
+        return [(side[0], *pair) for side, pair in zip(sides, bounds)]
+
+    def _widen(self, bounds, level):
+        """Bounds of a sum that hold where one of its rates is near 0, from those of each (Zou, Donner 2008): two pairs."""
+        parts = [
+            (weight, Comparison(Metric(self.metric.name, values), self.grouping, self._all_units)._sides(level))
+            for weight, values in self.metric.parts
+        ]
+        wider = []
+        for place, (low, high) in enumerate(bounds):
+            rates = [(weight, *sides[place]) for weight, sides in parts]
+            centre = sum(weight * rate for weight, rate, _, _ in rates)
+            below = np.sqrt(sum((weight * (rate - bound)) ** 2 for weight, rate, bound, _ in rates))
+            above = np.sqrt(sum((weight * (bound - rate)) ** 2 for weight, rate, _, bound in rates))
+            wider.append((np.minimum(low, centre - below), np.maximum(high, centre + above)))
+        return wider
 
     def _quantiles(self, level):
         if self._rows_are_cells:
@@ -315,10 +343,10 @@ def _mean_and_residuals(moments):
     return mean, np.maximum(squares - 2 * mean * crossed + mean**2 * squared, 0)
 
 
-def _mean_and_variance(moments, pooled):
+def _mean_and_variance(moments, pooled, more):
     cells, count = moments[:2]
     mean, spread = _mean_and_residuals(moments)
-    return mean, (spread + UNITS_MORE * pooled) * cells / ((cells + UNITS_MORE - 1) * np.maximum(count, 1) ** 2)
+    return mean, (spread + more * pooled) * cells / (np.maximum(cells + more - 1, 1) * np.maximum(count, 1) ** 2)
 
 
 def _wald(mean, variance, distance):
@@ -475,9 +503,15 @@ def _plant(comparison, place, values, gap, rng):
     """Values whose mean in one group differs by so much from what it was: float64 [rows]."""
     members = comparison.codes == place
     if not set(np.unique(values)) <= {0.0, 1.0}:
-        return np.where(members, values + gap, values)
+        return _raise_costs(values, members, gap, rng) if comparison.metric.parts else values + gap * members
     rate = values[members].mean()
     falls = rate >= gap
     share = gap / rate if falls else min(gap / max(1 - rate, 1e-9), 1)
     turned = members & (values == falls) & (rng.random(len(values)) < share)
     return np.where(turned, 1 - values, values)
+
+
+def _raise_costs(values, members, gap, rng):
+    """Costs in which some members make the dearer error, as they would where it is more frequent: float64 [rows]."""
+    share = min(gap / max(1 - values[members].mean(), 1e-9), 1)
+    return np.where(members & (rng.random(len(values)) < share), 1.0, values)

@@ -40,7 +40,8 @@ def slopes(surplus, changes):
 def slope_interval(surplus, changes, units, level):
     """The slope of changes on a column, with bounds by unit.
 
-    One row more that turns either way is added, so that bounds hold where few decisions turn.
+    One unit more whose decisions all turn is added either way, so that bounds hold where few decisions turn. It weighs what a unit
+    weighs on average, large ones and those of a small group more often.
 
     Args:
         surplus: float64 [rows].
@@ -57,7 +58,9 @@ def slope_interval(surplus, changes, units, level):
     slope = (surplus * changes).sum() / size
     influence = np.bincount(units, surplus * (changes - slope * surplus)) / size
     count = len(influence)
-    variance = (influence**2).sum() * count / max(count - 1, 1) + 2 / (size * len(surplus))
+    weights = (np.bincount(units, np.abs(surplus)) / size) ** 2
+    added = 2 * (weights**2).sum() / weights.sum()
+    variance = (influence**2).sum() * count / max(count - 1, 1) + added
     half = stats.norm.ppf((1 + level) / 2) * np.sqrt(variance)
     return np.array([slope, slope - half, slope + half])
 
@@ -84,6 +87,7 @@ class Erased:
 
     Args:
         share: float64 [3], by how much groups differ less in favourable decisions, given the legitimate columns, with bounds by unit.
+        left: float64 [3], by how much groups differ in favourable decisions after the erasure, the same way.
         slopes: float64 [2], of the score on the column given legitimate ones, before and after.
         redrawn: float64 [1 + draws], the change of the slope in deviations: of the column, then of columns drawn anew, each with its
             own direction.
@@ -95,6 +99,7 @@ class Erased:
     """
 
     share: np.ndarray
+    left: np.ndarray
     slopes: np.ndarray
     redrawn: np.ndarray
     directions: np.ndarray
@@ -102,6 +107,12 @@ class Erased:
     accuracy: np.ndarray
     copies: np.ndarray
     planted: np.ndarray
+
+    @property
+    def is_finite(self):
+        """Whether the network gave numbers after every erasure: bool."""
+        parts = (self.left, self.slopes, self.redrawn, self.directions, self.copies, self.planted)
+        return all(np.isfinite(part).all() for part in parts)
 
 
 class Mechanism:
@@ -133,6 +144,12 @@ class Mechanism:
         """Values less what legitimate columns say of them."""
         return score_residual(values, self.features, self.rows.units, seed=self.seed)
 
+    @property
+    def varies(self):
+        """Whether activations are numbers, and differ on both halves of the units, which directions are learned on: bool."""
+        finite = bool(np.isfinite(self.hidden).all())
+        return finite and all(np.ptp(self.hidden[side], axis=0).any() for side in (self.first, ~self.first))
+
     def measure(self, draws, tries, delta, level):
         """Erase the column, and columns drawn anew; rolled ones, and ones whose use is planted.
 
@@ -152,8 +169,10 @@ class Mechanism:
         changes = self._beyond((self.scores - scores).T).T
         fallen = slopes(surplus, changes)
         before = slopes(surplus, self.residual[None])
+        decided, kept = ((part >= 0).astype("float64") for part in (self.scores, scores[0]))
         return Erased(
-            self._share(surplus[0], scores[0], level),
+            self._share(surplus[0], decided - kept, level),
+            self._share(surplus[0], kept, level),
             np.array([before[0], before[0] - fallen[0]]),
             _distances(fallen, fallen[1:]),
             np.abs(slopes(surplus[:1], changes)),
@@ -183,9 +202,8 @@ class Mechanism:
     def _logits_after(self, hidden):
         return self.layer.resume(self.rows.inputs, hidden)
 
-    def _share(self, surplus, scores, level):
-        turned = (self.scores >= 0).astype("float64") - (scores >= 0)
-        return slope_interval(surplus, self._beyond(turned), self.odds.units, level)
+    def _share(self, surplus, decisions, level):
+        return slope_interval(surplus, self._beyond(decisions), self.odds.units, level)
 
     def _score_and_accuracy(self, hidden):
         logits = self._logits_after(hidden)
@@ -236,7 +254,7 @@ class Mechanism:
         vector = np.random.default_rng(seed).normal(size=len(along))
         if len(vector) > 1 and along.any():
             vector = vector - along * (along @ vector) / (along @ along)
-        readout = whiten @ vector
+        readout = whiten.T @ vector
         return readout / max(((self.hidden - mean) @ readout).std(), 1e-12)
 
     def _members_along(self, code, seed):

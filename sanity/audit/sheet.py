@@ -78,9 +78,9 @@ class Decision(_Part):
     """
 
     favourable: str
-    threshold: float = Field(0.5, gt=0, lt=1)
-    false_positive_cost: float | None = Field(None, ge=0, allow_inf_nan=False)
-    false_negative_cost: float | None = Field(None, ge=0, allow_inf_nan=False)
+    threshold: float = Field(0.5, gt=0, lt=1, strict=True)
+    false_positive_cost: float | None = Field(None, ge=0, allow_inf_nan=False, strict=True)
+    false_negative_cost: float | None = Field(None, ge=0, allow_inf_nan=False, strict=True)
 
     @model_validator(mode="after")
     def _refuse_one_cost(self):

@@ -26,6 +26,7 @@ from sanity.audit.margin import (
     remedy,
     without_sign,
 )
+from sanity.audit.mechanism import ROWS as LOOKED_AT
 from sanity.audit.mechanism import Mechanism, bends, read_erased
 from sanity.checks import checks
 from sanity.checks.decodable import (
@@ -36,7 +37,7 @@ from sanity.checks.decodable import (
     legitimate_names,
     sheet_gates,
 )
-from sanity.checks.proxy_use import UNUSED, USED, answers_gates, decision_gate, decision_score
+from sanity.checks.proxy_use import DEPENDS, UNUSED, USED, answers_gates, decision_gate, decision_score
 from sanity.evidence import Evidence, Gate
 from sanity.ruling import About, rules
 from sanity.seeds import derive_seed
@@ -47,7 +48,14 @@ ALL = "protected columns"
 # and whether activations differ.
 DELTA, DRAWS, ROWS, MOST = 0.02, 199, 200, 10_000
 UNSETTLED = "USE OF UNCERTAIN SIZE"
-FINDINGS = {BEYOND: USED, UNCERTAIN: UNSETTLED, WITHIN: UNUSED, NONE: UNUSED, TOO_FEW: TOO_FEW}
+FINDINGS = {
+    BEYOND: USED,
+    UNCERTAIN: UNSETTLED,
+    WITHIN: UNUSED,
+    NONE: UNUSED,
+    TOO_FEW: TOO_FEW,
+    DEPENDS: DEPENDS,
+}
 
 
 @checks.register(claim="data", question="proxies")
@@ -75,25 +83,47 @@ def proxy_mechanism(subject, *, seed, draws=DRAWS, tries=TRIES, layer=None):
         gates += _bend_gates(rows, place)
     if any(gate.status != "passed" for gate in gates):
         return [Evidence("proxy_mechanism", ALL, subject.title, subject.sizes, {}, gates)]
-    mechanisms = [
+    mechanisms = _mechanisms(subject, contrasts, place, seed)
+    level = 1 - subject.alpha / len(contrasts)
+    erased = [_measure(mechanism, draws, tries, level) for mechanism in mechanisms]
+    decided = zip(*read_erased([part for part in erased if part], subject.alpha, tries)) if any(erased) else iter(())
+    settings = {"seed": seed, "draws": draws, "tries": tries, "layer": place.name, "left_out": few}
+    return [
+        _evidence(subject, contrast, mechanism, part, *next(decided), gates, settings)
+        if part
+        else Evidence(
+            "proxy_mechanism", contrast.name, subject.title, subject.sizes, {}, (*gates, _numbers_gate(place))
+        )
+        for contrast, mechanism, part in zip(contrasts, mechanisms, erased)
+    ]
+
+
+def _mechanisms(subject, contrasts, layer, seed):
+    """What is erased from a layer for each contrast: list of `Mechanism`."""
+    return [
         Mechanism(
             contrast,
-            rows,
+            subject.test,
             legitimate_names(subject, contrast.column),
-            place,
+            layer,
             decision_score(subject),
             seed=derive_seed(seed, "erased", number),
         )
         for number, contrast in enumerate(contrasts)
     ]
-    level = 1 - subject.alpha / len(contrasts)
-    erased = [mechanism.measure(draws, tries, DELTA, level) for mechanism in mechanisms]
-    p, tried = read_erased(erased, subject.alpha, tries)
-    settings = {"seed": seed, "draws": draws, "tries": tries, "layer": place.name, "left_out": few}
-    return [
-        _evidence(subject, contrast, *part, gates, settings)
-        for contrast, *part in zip(contrasts, mechanisms, erased, p, tried)
-    ]
+
+
+def _measure(mechanism, draws, tries, level):
+    """What erasures did: `Erased`, or None where there are no numbers to compare."""
+    erased = mechanism.measure(draws, tries, DELTA, level) if mechanism.varies else None
+    return erased if erased and erased.is_finite else None
+
+
+def _numbers_gate(layer):
+    words = (
+        f"activations of {layer.name} must differ on both halves of the units, and answers be finite after each erasure"
+    )
+    return Gate("erasures give numbers", "failed", words)
 
 
 def _layer_gates(rows, layer):
@@ -140,21 +170,26 @@ def _evidence(subject, contrast, mechanism, erased, p, tried, gates, settings):
         why=_clauses(subject, contrast, layer, tried),
         units=min(sides),
         gates=(*gates, _odds_gate(mechanism)),
-        samples={"direction p": p[1:2], "output p": p[2:], "slopes": erased.slopes, "accuracy": erased.accuracy},
+        samples={
+            "direction p": p[1:2],
+            "output p": p[2:],
+            "left": erased.left,
+            "slopes": erased.slopes,
+            "accuracy": erased.accuracy,
+        },
         settings={**settings, "rows": len(mechanism.members)},
-        needed=_needed(contrast, mechanism, effect),
+        needed=_needed(mechanism, effect),
         also=_also(erased, p),
         tables=few_table(settings["left_out"]),
     )
     return replace(evidence, sizes={**evidence.sizes, "rows": len(mechanism.members)})
 
 
-def _needed(contrast, mechanism, effect):
-    """About how many rows would settle what is open: int, 0 where no more of them are looked at."""
-    half = (effect.high - effect.low) / 2
-    if len(mechanism.members) < len(contrast.places) or not np.isfinite(half):
-        return 0
-    return int(np.ceil(len(mechanism.members) * (half / (0.6 * DELTA)) ** 2))
+def _needed(mechanism, effect):
+    """About how many rows would settle what is open: int, 0 where there are as many, or where so many are not looked at."""
+    rows, half = len(mechanism.members), (effect.high - effect.low) / 2
+    needed = np.ceil(rows * (half / (0.6 * DELTA)) ** 2)
+    return int(needed) if rows < needed <= LOOKED_AT else 0
 
 
 def _odds_gate(mechanism):
@@ -172,6 +207,7 @@ def _clauses(subject, contrast, layer, tried):
         UNCERTAIN: f"{erasing} moves decisions. Whether by more than {DELTA:.0%}, and more than other directions do, is open",
         WITHIN: f"{erasing} moves the difference between groups by less than {DELTA:.0%} of decisions. {planted}",
         NONE: f"{erasing} moves the difference between groups by less than {DELTA:.0%} of decisions. {planted}",
+        DEPENDS: f"{erasing} moves the difference between groups by less than {DELTA:.0%} of decisions. Groups still differ by more than that given the legitimate columns. The layer may hold it in a way that is not linear, or another layer may",
         TOO_FEW: f"{start}Whether erasing {name} from the layer {layer} moves more than {DELTA:.0%} of decisions is open. {planted}",
     }
 
@@ -186,6 +222,7 @@ def _also(erased, p):
         ),
         ("beside directions of columns drawn anew", f"p = {p[1]:.2g}"),
         ("output given the legitimate columns", f"p = {p[2]:.2g}"),
+        ("share of decisions by which groups differ after the erasure", str(Interval(*map(float, erased.left)))),
     ]
     if np.isfinite(erased.accuracy).all():
         before, after, others = erased.accuracy
@@ -195,18 +232,25 @@ def _also(erased, p):
 
 
 def _decide(evidence):
-    """A finding of the table of margins: str. Use needs a change beyond that of other directions, and an output that goes with it."""
+    """A finding of the table of margins, or DEPENDS: str.
+
+    Use needs a change beyond that of other directions, and an output that goes with it. Nothing passes where groups still differ by
+    more than the margin after the erasure, which leaves what is not linear.
+    """
     samples, settings = evidence.samples, evidence.settings
     effect, alpha = Interval(*map(float, samples["effect"])), settings["alpha"]
     finding = compare_with_margin(float(samples["p"][0]), effect, settings["delta"], alpha)
     if finding == BEYOND and max(float(samples["direction p"][0]), float(samples["output p"][0])) > alpha:
         finding = UNCERTAIN
-    return limit_finding(finding, samples["planted"], evidence.sizes.get("units", 0))
+    finding = limit_finding(finding, samples["planted"], evidence.sizes.get("units", 0))
+    stays = without_sign(samples["left"]).low > settings["delta"]
+    return DEPENDS if stays and finding in (WITHIN, NONE) else finding
 
 
 def _ruling(evidence):
     finding, units = _decide(evidence), evidence.sizes.get("units", 0)
-    ruling = evidence_ruling(evidence, outcome_of(finding, units), finding, remedy=remedy(finding, evidence))
+    outcome = "INCONCLUSIVE" if finding == DEPENDS else outcome_of(finding, units)
+    ruling = evidence_ruling(evidence, outcome, finding, remedy=remedy(finding, evidence))
     return replace(ruling, finding=FINDINGS[finding])
 
 

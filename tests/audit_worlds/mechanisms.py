@@ -114,6 +114,43 @@ def world(seed, arm, rows=2000, *, use=1.0, persons=None):
     return subject_of(network, inputs, members, labels, np.arange(len(inputs)) // each)
 
 
+class Skipping(Network):
+    """A network that takes the third input around its hidden layers."""
+
+    def after_first(self, inputs, hidden):
+        """Logits of both classes, of which the third input is a part: float64 [rows, 2]."""
+        return super().after_first(None, hidden) + _both(2 * np.asarray(inputs, "float64")[:, 2:3])
+
+    def predict(self, inputs):
+        """Logits of both classes: float64 [rows, 2]."""
+        return self.after_first(inputs, self.first(inputs))
+
+
+def skipping(seed, rows):
+    """A subject whose first layer knows nothing of a stand-in that its answers use: `AuditSubject`."""
+    network = trained(seed, "none")
+    inputs, members, labels = people(np.random.default_rng([seed, 2]), rows, "encoded", 0.0)
+    weights = [network.weights[0] * [[1], [1], [0], [1]], *network.weights[1:]]
+    return subject_of(Skipping(weights, network.biases), inputs, members, labels, np.arange(rows))
+
+
+def folding(seed, rows, noise=40):
+    """A subject whose layer holds the group as the size of one channel, of which groups have the same mean: `AuditSubject`."""
+    rng = np.random.default_rng(seed)
+    inputs, members, labels = people(rng, rows, "none", 0.0)
+    inputs[:, 2] = rng.choice([-1, 1], rows) * (1 + 2 * members)
+    first = np.zeros((4, 4 + noise))
+    first[:, :4] = np.eye(4)
+    first[[0, 1, 3], 4:] = rng.normal(size=(3, noise))
+    biases = np.r_[np.full(4, 20.0), rng.uniform(-2, 2, noise)]
+    # The second layer folds the third channel around 0: |x| = relu(x) + relu(-x).
+    second = np.zeros((4 + noise, 4))
+    second[[2, 2, 0, 1], range(4)] = 1, -1, 1, 1
+    weights = [first, second, np.array([[1.0], [1.0], [1.5], [-1.0]])]
+    network = Network(weights, [biases, np.array([-20.0, 20, 0, 0]), np.array([-12.0])])
+    return subject_of(network, inputs, members, labels, np.arange(rows))
+
+
 def subject_of(network, inputs, members, labels, units):
     """A subject of a network and people: `AuditSubject`."""
     names = (*LEGITIMATE, PROXY, "shoe size")

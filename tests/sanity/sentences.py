@@ -295,8 +295,9 @@ def _of_proxies(draw):
 
 
 def _of_mechanisms(draw):
-    """As `_of_proxies`, with the p of other directions."""
-    return {**_of_proxies(draw), "direction p": np.array([draw.rng.choice([0.005, 0.4])])}
+    """As `_of_proxies`, with the p of other directions, and by how much groups differ after the erasure."""
+    left = draw.rng.choice([0.0, 0.3]) + np.array([0, -0.01, 0.01])
+    return {**_of_proxies(draw), "direction p": np.array([draw.rng.choice([0.005, 0.4])]), "left": left}
 
 
 def _leads(draw):

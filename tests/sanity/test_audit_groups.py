@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from lab.refusal import Refused
-from sanity.audit.groups import Comparison, Grouping, Metric, group_by, list_metrics
+from sanity.audit.groups import Comparison, Grouping, Metric, _plant, group_by, list_metrics
 from sanity.audit.questions import refuse_costs
 from sanity.audit.rows import AuditSubject, Column, Rows
 from sanity.audit.sheet import ColumnSheet, Decision, Sheet, open_sheet
@@ -94,6 +95,45 @@ def test_the_interval_of_a_small_group_covers_where_a_bootstrap_does_not():
     assert np.mean(covered) >= 0.92 and np.mean(of_bootstrap) <= 0.92
 
 
+def costs_drawn(uniform, members):
+    """Costs 1 and 5 of errors, the dearer one in .07 of members and .01 of the rest, the other in .1: `Metric`."""
+    dear = np.where(members, 0.07, 0.01)
+    errors = (uniform >= dear) & (uniform < dear + 0.1), uniform < dear
+    return Metric("error cost", errors[0] * 0.2 + errors[1], ((0.2, errors[0] * 1.0), (1.0, errors[1] * 1.0)))
+
+
+def errors_drawn(uniform, members):
+    """Residuals of twice the deviation among members: `Metric`."""
+    return Metric("error in deviations", np.abs(norm.ppf(uniform)) * np.where(members, 2, 1))
+
+
+def rates_drawn(uniform, members):
+    """A rate of .1 among members and .01 among the rest: `Metric`."""
+    return Metric("rate", (uniform < np.where(members, 0.1, 0.01)) * 1.0)
+
+
+@pytest.mark.parametrize(
+    "draw, truth, rows, persons",
+    [
+        (costs_drawn, 0.06, 60, 1),
+        (costs_drawn, 0.06, 240, 4),
+        (errors_drawn, np.sqrt(2 / np.pi), 100, 1),
+        (errors_drawn, np.sqrt(2 / np.pi), 240, 4),
+        (rates_drawn, 0.09, 400, 4),
+    ],
+    ids=["costs", "costs of persons", "a regression", "persons of a regression", "rates of persons"],
+)
+def test_intervals_hold_for_a_small_group_that_errs_more(draw, truth, rows, persons):
+    """With the spread of all rows in the place of its own, a bound missed the truth in .09 to .15 of samples, not .025."""
+    rng, codes, missed = np.random.default_rng(0), np.repeat([0, 1], [rows, 4000]), np.zeros(2)
+    grouping, units = Grouping("any", ("a", "b"), codes, ("any",)), np.arange(rows + 4000) // persons
+    for _ in range(300):
+        uniform = np.repeat(rng.random(len(codes) // persons), persons)
+        _, low, high = Comparison(draw(uniform, codes == 0), grouping, units).intervals(0.95)[0][0]
+        missed += high < truth, low > truth
+    assert missed.max() <= 0.05 * 300, missed
+
+
 # Costs --------------------------------------------------------------------------------------------------------------------
 
 
@@ -140,6 +180,17 @@ def test_dear_errors_of_one_group_are_found_where_accuracy_is_the_same():
     assert table[1]["error cost"] > table[0]["error cost"] + 0.1
 
 
+def test_a_planted_cost_is_made_of_errors():
+    """A constant that is added to all has no spread, so that of 60 rows it was found in .98 of tries, and errors in .69."""
+    rng, codes = np.random.default_rng(0), np.repeat([0, 1], [2000, 2000])
+    comparison = Comparison(
+        costs_drawn(rng.random(4000), codes == 9), Grouping("any", ("a", "b"), codes, ("any",)), np.arange(4000)
+    )
+    planted = _plant(comparison, 0, comparison.values, 0.05, rng)
+    assert set(np.unique(planted)) == {0.0, 0.2, 1.0} and (planted[2000:] == comparison.values[2000:]).all()
+    assert (planted - comparison.values)[:2000].mean() == pytest.approx(0.05, abs=0.015)
+
+
 def test_the_card_says_where_no_cost_is_stated():
     rows = {row.method: row for row in verdicts(people(0, (300, 300)), draws=19, tries=2)}
     assert "error cost by group" not in rows
@@ -161,6 +212,16 @@ def test_costs_are_of_both_errors(costs):
         open_sheet({"decision": {"favourable": "granted", **costs}})
     with pytest.raises(Refused, match="greater than or equal to 0"):
         open_sheet({"decision": {"favourable": "granted", "false_positive_cost": -1, "false_negative_cost": 1}})
+
+
+@pytest.mark.parametrize("cost", [True, "5", float("nan"), [1]])
+def test_costs_are_numbers_and_no_words(cost):
+    """`true` was a cost of 1, and a text was read as a number."""
+    with pytest.raises(Refused, match="decision.false_positive_cost"):
+        open_sheet({"decision": {"favourable": "a", "false_positive_cost": cost, "false_negative_cost": 1}})
+    assert open_sheet(
+        {"decision": {"favourable": "a", "false_positive_cost": 0, "false_negative_cost": 2}}
+    ).decision.costs == (0, 2)
 
 
 def test_costs_beside_several_classes_are_refused():
