@@ -89,13 +89,13 @@ def planted_marks(eyes, sight, sides, amounts, *, seed):
     Returns:
         float64 [copies, eyes].
     """
-    seen, eye = sight.copies.copy(), EYES.index("patches")
+    marked, eye = sight.copies.copy(), EYES.index("patches")
     places = np.random.default_rng(seed).integers(eyes.patches.shape[1], size=len(sides))
-    for row, side, place, amount in zip(seen, sides, places, amounts):
+    for row, side, place, amount in zip(marked, sides, places, amounts):
         values = eyes.patches[:, place].astype("float64")
         moved = values[side].mean() - values[~side].mean() + amount * values.std()
         row[eye] = max(row[eye], abs(moved) / eyes.scales[2][1][place])
-    return seen
+    return marked
 
 
 def _threshold(largest, alpha):

@@ -200,8 +200,8 @@ def _mark_words(subject, eyes, sight, sides, amounts, seed):
     """How many marks of pictures would have been found, of each size: tuple of (name, words), empty where there are no patches."""
     if eyes.patches is None:
         return ()
-    seen = planted_marks(eyes, sight, sides, amounts, seed=derive_seed(seed, "marks"))
-    counts = _alarms(seen, sight.statistics[1:], subject.alpha).reshape(len(SIZES), -1).sum(axis=1)
+    marked = planted_marks(eyes, sight, sides, amounts, seed=derive_seed(seed, "marks"))
+    counts = _alarms(marked, sight.statistics[1:], subject.alpha).reshape(len(SIZES), -1).sum(axis=1)
     of_size = [f"{size:.2g} deviations in {count}" for size, count in zip(np.unique(amounts), counts)]
     tries = len(amounts) // len(SIZES)
     return (("one patch in one colour, moved", f"would have been found at {', '.join(of_size)} of {tries} tries"),)
