@@ -36,14 +36,15 @@ def undisturbed(run, tmp_path_factory):
     return contents(out)
 
 
-def fail_every_tenth(write):
-    """A function that writes, but for every tenth time."""
-    count = 0
+def fail_again_and_again(write):
+    """A function that writes, but fails after nine times, then after ten, and so on: at even distances an attempt of ten writes never ends."""
+    count, distance = 0, 10
 
     def fail(*arguments, **options):
-        nonlocal count
+        nonlocal count, distance
         count += 1
-        if count % 10 == 0:
+        if count == distance:
+            count, distance = 0, distance + 1
             raise OSError(5, "Input/output error")
         return write(*arguments, **options)
 
@@ -51,10 +52,10 @@ def fail_every_tenth(write):
 
 
 @pytest.mark.parametrize("kind", ["disk", "address"])
-def test_a_store_that_fails_every_tenth_write(run, undisturbed, tmp_path, monkeypatch, kind):
+def test_a_store_that_fails_again_and_again(run, undisturbed, tmp_path, monkeypatch, kind):
     memory = type(fsspec.filesystem("memory"))
-    monkeypatch.setattr(store, "write_durably", fail_every_tenth(store.write_durably))
-    monkeypatch.setattr(memory, "pipe_file", fail_every_tenth(memory.pipe_file))
+    monkeypatch.setattr(store, "write_durably", fail_again_and_again(store.write_durably))
+    monkeypatch.setattr(memory, "pipe_file", fail_again_and_again(memory.pipe_file))
     out = tmp_path / "failing" if kind == "disk" else f"memory://{uuid.uuid4().hex}"
     codes = []
     while not codes or codes[-1]:
