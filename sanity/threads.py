@@ -1,11 +1,14 @@
 """Threads: one function of several arguments side by side, each in one thread."""
 
-from joblib import Parallel, delayed
+from joblib import Parallel, cpu_count, delayed
 from threadpoolctl import ThreadpoolController
+
+from lab.environment import tf
 
 
 def in_threads(function, arguments):
-    """The results of a function that depends on its argument alone, computed in as many threads as there are cores.
+    """The results of a function that depends on its argument alone, computed in as many threads as TensorFlow has: as many
+    as the process was limited to, or as there are cores.
 
     Libraries of linear algebra use one thread meanwhile: on few rows several wait for each other, and on a busy machine take many
     times their time.
@@ -19,7 +22,7 @@ def in_threads(function, arguments):
     Returns:
         list of results, in the order of the arguments.
     """
-    controller = ThreadpoolController()
+    controller, count = ThreadpoolController(), tf.config.threading.get_intra_op_parallelism_threads() or cpu_count()
 
     def limited(argument):
         # OpenMP has a limit for each thread.
@@ -27,7 +30,7 @@ def in_threads(function, arguments):
             return _outcome(function, argument)
 
     with controller.limit(limits=1):
-        outcomes = Parallel(n_jobs=-1, prefer="threads")(delayed(limited)(argument) for argument in arguments)
+        outcomes = Parallel(n_jobs=count, prefer="threads")(delayed(limited)(argument) for argument in arguments)
     for _, error in outcomes:
         if error is not None:
             raise error

@@ -111,6 +111,19 @@ def fit_odds(features, members, fitted):
     return np.clip(expit(features @ fit_logistic(features[fitted], members[fitted], ridge)), 1e-3, 1 - 1e-3)
 
 
+def smaller_side(members, units):
+    """How many units the smaller of two sides has.
+
+    Args:
+        members: float64 [rows], 0 or 1.
+        units: int [rows].
+
+    Returns:
+        int.
+    """
+    return min(len(np.unique(units[members == side])) for side in (0, 1))
+
+
 @dataclass(frozen=True)
 class Odds:
     """What legitimate columns say of a contrast.

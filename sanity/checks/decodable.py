@@ -11,7 +11,7 @@ import numpy as np
 from sanity.audit.copies import TRIES, would_find
 from sanity.audit.decoding import Problem
 from sanity.audit.gates import trained_gates, units_gate
-from sanity.audit.legitimate import ROWS, design, list_contrasts, odds_gate
+from sanity.audit.legitimate import ROWS, design, list_contrasts, odds_gate, smaller_side
 from sanity.audit.margin import FEWEST_UNITS, TOO_FEW, evidence_ruling, margin_evidence
 from sanity.audit.swaps import sample_units
 from sanity.checks import checks
@@ -188,7 +188,7 @@ def _evidence(subject, problem, decoded, p, gates, options, family):
         tries=tried,
         delta=DELTA,
         why=_clauses(subject, contrast, tried),
-        units=_smaller_side(problem),
+        units=smaller_side(problem.contrast.members, problem.units),
         gates=(*gates, odds),
         samples={"areas": decoded.areas},
         settings=options,
@@ -224,11 +224,6 @@ def inputs_among(subject, column):
     """
     is_input = column in subject.input_places or "input" in subject.sheet.column(column).roles
     return f"{column} is an input of the network. " if is_input else ""
-
-
-def _smaller_side(problem):
-    members = problem.contrast.members == 1
-    return min(len(np.unique(problem.units[side])) for side in (members, ~members))
 
 
 def _clauses(subject, contrast, tried):

@@ -11,7 +11,7 @@ import numpy as np
 
 from sanity.audit.copies import TRIES
 from sanity.audit.layers import find_layer
-from sanity.audit.legitimate import odds_gate, odds_on_half
+from sanity.audit.legitimate import odds_gate, odds_on_half, smaller_side
 from sanity.audit.margin import (
     BEYOND,
     NONE,
@@ -44,9 +44,8 @@ from sanity.seeds import derive_seed
 from sanity.statistics import Interval
 
 ALL = "protected columns"
-# The margin, a share of decisions, how often the column is drawn anew, and rows by which it is seen whether a layer's rest is linear
-# and whether activations differ.
-DELTA, DRAWS, ROWS, MOST = 0.02, 199, 200, 10_000
+# The margin, a share of decisions, how often the column is drawn anew, and rows by which it is seen whether a layer's rest is linear.
+DELTA, DRAWS, ROWS = 0.02, 199, 200
 UNSETTLED = "USE OF UNCERTAIN SIZE"
 FINDINGS = {
     BEYOND: USED,
@@ -134,7 +133,7 @@ def _layer_gates(rows, layer):
     )
     if not is_there:
         return gates
-    hidden = layer.read(_some(rows.inputs, MOST))
+    hidden = layer.read(_some(rows.inputs, LOOKED_AT))
     finite, varies = bool(np.isfinite(hidden).all()), bool(np.ptp(hidden, axis=0).any())
     words = f"{hidden.shape[1]} channels of {layer.name}, finite: {finite}, not all constant: {varies}"
     return (*gates, Gate("activations differ", "passed" if finite and varies else "failed", words))
@@ -158,7 +157,6 @@ def _bend_gates(rows, layer):
 def _evidence(subject, contrast, mechanism, erased, p, tried, gates, settings):
     """What was measured of one contrast: `Evidence`."""
     effect, layer = without_sign(erased.share), settings["layer"]
-    sides = [len(np.unique(mechanism.odds.units[mechanism.members == side])) for side in (0, 1)]
     evidence = margin_evidence(
         "proxy_mechanism",
         contrast.name,
@@ -168,7 +166,7 @@ def _evidence(subject, contrast, mechanism, erased, p, tried, gates, settings):
         tries=tried,
         delta=DELTA,
         why=_clauses(subject, contrast, layer, tried),
-        units=min(sides),
+        units=smaller_side(mechanism.members, mechanism.odds.units),
         gates=(*gates, _odds_gate(mechanism)),
         samples={
             "direction p": p[1:2],

@@ -13,7 +13,7 @@ from sanity.audit.copies import TRIES, would_find
 from sanity.audit.counterparts import COUNTERPARTS, Counterparts
 from sanity.audit.decisions import DecisionRule, decision_rule
 from sanity.audit.gates import answers_gate, trained_gates, units_gate
-from sanity.audit.legitimate import list_contrasts, odds_gate, odds_on_half
+from sanity.audit.legitimate import list_contrasts, odds_gate, odds_on_half, smaller_side
 from sanity.audit.margin import (
     BEYOND,
     FEWEST_UNITS,
@@ -218,7 +218,6 @@ def _evidence(subject, swap, swapped, p, tried, number, contrasts, gates, settin
     ]
     place = min(range(len(findings)), key=lambda candidate: (WORST.index(findings[candidate]), p[candidate]))
     effect = without_sign(swapped.shares[place])
-    sides = [len(np.unique(swap.odds.units[swap.members == side])) for side in (0, 1)]
     half = (effect.high - effect.low) / 2
     needed = int(np.ceil(len(swap.members) * (half / (0.6 * DELTA)) ** 2)) if np.isfinite(half) else 0
     evidence = margin_evidence(
@@ -230,7 +229,7 @@ def _evidence(subject, swap, swapped, p, tried, number, contrasts, gates, settin
         tries=tried,
         delta=DELTA,
         why=_clauses(swapped, place, tried, contrast, subject),
-        units=min(sides),
+        units=smaller_side(swap.members, swap.odds.units),
         gates=(*gates, _odds_gate(swap)),
         samples={"output p": p[-1:], "shares": swapped.shares, "by candidate": p[:-1]},
         settings={**settings, "candidates": swapped.names[:-1], "rows": len(swap.members)},

@@ -7,6 +7,7 @@ import joblib
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
+from sanity import threads
 from sanity.threads import in_threads
 
 
@@ -59,3 +60,9 @@ def test_of_several_faults_that_of_the_first_argument_is_raised():
     for _ in range(3):
         with pytest.raises(ValueError, match="^0$"):
             in_threads(work, [0, 1])
+
+
+def test_a_process_that_was_limited_has_no_more_threads(monkeypatch):
+    monkeypatch.setattr(threads.tf.config.threading, "get_intra_op_parallelism_threads", lambda: 1)
+    names = threads.in_threads(lambda _: threading.current_thread().name, range(6))
+    assert len(set(names)) == 1
