@@ -26,6 +26,9 @@ class Counterparts(Swap):
         seed: int.
     """
 
+    # None is left out, since nobody is asked again.
+    most = np.inf
+
     def __init__(self, contrast, rows, legitimate, decide, *, seed):
         self.rows = rows.take(contrast.places)
         self.members, self.name, self.seed = contrast.members, contrast.name, seed

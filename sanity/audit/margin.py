@@ -204,6 +204,22 @@ def outcome_of(finding, units):
     return OUTCOMES[finding] if units >= FEWEST_UNITS else "INCONCLUSIVE"
 
 
+def rows_to_settle(rows, effect, delta, most=np.inf):
+    """About how many rows would settle what is open.
+
+    Args:
+        rows: int, those that were looked at.
+        effect: `Interval`, without a sign.
+        delta: float, the margin.
+        most: int, rows that a check looks at.
+
+    Returns:
+        int, 0 where there are as many, or where so many are not looked at.
+    """
+    needed = np.ceil(rows * ((effect.high - effect.low) / 2 / (0.6 * delta)) ** 2)
+    return int(needed) if np.isfinite(needed) and rows < needed <= most else 0
+
+
 def remedy(finding, evidence):
     """What would settle what is open.
 

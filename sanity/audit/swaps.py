@@ -215,8 +215,11 @@ class Swap:
         seed: int.
     """
 
+    # Rows that are looked at.
+    most = ROWS
+
     def __init__(self, contrast, rows, legitimate, candidates, predict, decide, *, seed):
-        kept = sample_units(rows.units[contrast.places], seed=derive_seed(seed, "rows"))
+        kept = sample_units(rows.units[contrast.places], seed=derive_seed(seed, "rows"), rows=self.most)
         self.rows = rows.take(contrast.places[kept])
         self.members, self.name, self.seed = contrast.members[kept], contrast.name, seed
         self.features = design(self.rows, legitimate)

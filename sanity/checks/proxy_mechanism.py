@@ -24,6 +24,7 @@ from sanity.audit.margin import (
     margin_evidence,
     outcome_of,
     remedy,
+    rows_to_settle,
     without_sign,
 )
 from sanity.audit.mechanism import ROWS as LOOKED_AT
@@ -176,18 +177,11 @@ def _evidence(subject, contrast, mechanism, erased, p, tried, gates, settings):
             "accuracy": erased.accuracy,
         },
         settings={**settings, "rows": len(mechanism.members)},
-        needed=_needed(mechanism, effect),
+        needed=rows_to_settle(len(mechanism.members), effect, DELTA, LOOKED_AT),
         also=_also(erased, p),
         tables=few_table(settings["left_out"]),
     )
     return replace(evidence, sizes={**evidence.sizes, "rows": len(mechanism.members)})
-
-
-def _needed(mechanism, effect):
-    """About how many rows would settle what is open: int, 0 where there are as many, or where so many are not looked at."""
-    rows, half = len(mechanism.members), (effect.high - effect.low) / 2
-    needed = np.ceil(rows * (half / (0.6 * DELTA)) ** 2)
-    return int(needed) if rows < needed <= LOOKED_AT else 0
 
 
 def _odds_gate(mechanism):

@@ -24,6 +24,7 @@ from sanity.audit.margin import (
     compare_with_margin,
     evidence_ruling,
     margin_evidence,
+    rows_to_settle,
     without_sign,
 )
 from sanity.audit.permutation import halves
@@ -218,8 +219,6 @@ def _evidence(subject, swap, swapped, p, tried, number, contrasts, gates, settin
     ]
     place = min(range(len(findings)), key=lambda candidate: (WORST.index(findings[candidate]), p[candidate]))
     effect = without_sign(swapped.shares[place])
-    half = (effect.high - effect.low) / 2
-    needed = int(np.ceil(len(swap.members) * (half / (0.6 * DELTA)) ** 2)) if np.isfinite(half) else 0
     evidence = margin_evidence(
         "proxy_use",
         contrast.name,
@@ -233,7 +232,7 @@ def _evidence(subject, swap, swapped, p, tried, number, contrasts, gates, settin
         gates=(*gates, _odds_gate(swap)),
         samples={"output p": p[-1:], "shares": swapped.shares, "by candidate": p[:-1]},
         settings={**settings, "candidates": swapped.names[:-1], "rows": len(swap.members)},
-        needed=needed,
+        needed=rows_to_settle(len(swap.members), effect, DELTA, swap.most),
         also=(
             (
                 "output given the legitimate columns",

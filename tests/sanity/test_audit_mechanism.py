@@ -15,9 +15,10 @@ from lab.models import load
 from lab.refusal import Refused
 from sanity.audit import audit
 from sanity.audit.layers import Layer, find_layer, inner_layers
-from sanity.audit.mechanism import Mechanism, bends, read_erased, slope_interval, slopes
+from sanity.audit.margin import rows_to_settle
+from sanity.audit.mechanism import bends, read_erased, slope_interval, slopes
 from sanity.audit.rows import Column
-from sanity.checks.proxy_mechanism import UNSETTLED, _needed, proxy_mechanism
+from sanity.checks.proxy_mechanism import UNSETTLED, proxy_mechanism
 from sanity.checks.proxy_use import DEPENDS, UNUSED, USED
 from sanity.statistics import Interval, wilson_interval
 from sanity.verdict import judge
@@ -211,11 +212,8 @@ def test_no_number_of_rows_is_named_that_would_not_be_looked_at():
     """Of 10,000 rows that are looked at, 13,000 more "would settle it"; and of 8,000 that there are, 6,800 would."""
     (evidence,) = proxy_mechanism(world(0, "none", 2000), seed=0, draws=19, tries=20)
     assert evidence.settings["needed"] == 0 or 2000 < evidence.settings["needed"] <= 10_000
-    rows = [Mechanism.__new__(Mechanism) for _ in range(3)]
-    for mechanism, count in zip(rows, (5000, 5000, 8000)):
-        mechanism.members = np.zeros(count)
-    widths = (0.015, 0.02, 0.011)
-    counts = [_needed(row, Interval(0.01, -half, half)) for row, half in zip(rows, widths)]
+    parts = ((5000, 0.015), (5000, 0.02), (8000, 0.011))
+    counts = [rows_to_settle(rows, Interval(0.01, -half, half), 0.02, 10_000) for rows, half in parts]
     assert counts == [7813, 0, 0]
 
 

@@ -312,3 +312,11 @@ def test_persons_keep_one_draw_each():
     shares, chance = odds.draw(2000, seed=1).mean(axis=1), odds.chance[::4]
     spread = np.sqrt((chance * (1 - chance)).sum()) / 100
     assert stats.kstest((shares - chance.mean()) / spread, "norm").statistic < 0.08
+
+
+def test_no_more_rows_are_named_than_swaps_look_at():
+    """Of 100,000 rows 4,000 were looked at, and "about 22,315 rows would settle it"."""
+    (evidence, *_) = proxy_use(world(0, "encoded", rows=5000), seed=0, draws=19, tries=20)
+    effect = evidence.samples["effect"]
+    assert evidence.settings["rows"] == 4000 and (effect[2] - effect[1]) / 2 > 0.6 * evidence.settings["delta"]
+    assert evidence.settings["needed"] == 0
