@@ -181,7 +181,13 @@ def draw_intervals(rows, axis="", meanings=None, marks=()):
 
     bottom = 24 * len(rows) + 6
     height = bottom + (32 if axis else 18)
-    parts = [_tick(across(tick), tick, bottom) for tick in _ticks(low, high)]
+    # A label of a line says more than the end of the scale that it would lie on.
+    ticks = [
+        tick
+        for tick in _ticks(low, high)
+        if all(abs(across(tick) - across(value)) > 12 + 3.1 * len(name) for name, value in marks)
+    ]
+    parts = [_tick(across(tick), tick, bottom) for tick in ticks]
     parts += [_mark(across(value), name, value, bottom) for name, value in marks]
     if axis:
         middle = (left_edge + WIDTH - 24) / 2
