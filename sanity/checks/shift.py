@@ -148,15 +148,14 @@ def _measure(subject, name, encoded, gates, seed, draws, tries):
     if not encoded.names:
         gate = Gate("columns to compare", "failed", "all columns are constant or left out")
         return Evidence("shift", name, subject.title, subject.sizes, {}, (*gates, gate))
-    # The eyes on the reference are gone before there are others, which take as much memory.
-    reference = encoded.take(~encoded.is_current)
-    null, margins = _look_at_reference(subject, reference, min(draws, DRAWS_OF_COPIES), tries, seed)
+    # The reference and the eyes on it are gone before there are others, which take as much memory.
+    null, margins = _look_at_reference(subject, encoded, min(draws, DRAWS_OF_COPIES), tries, seed)
     eyes = Eyes(encoded, seed=derive_seed(seed, "eyes"))
     sight, tried, marks = _look(subject, eyes, null, seed, draws, tries)
     effect, linear = drift_size(eyes, 1 - subject.alpha)
     delta = max(DELTA, margins[0]) if margins else DELTA
     p = min_p(sight.statistics)
-    tables, names = _tables(subject, name, eyes, sight, _column_margins(margins, reference, encoded), draws, seed)
+    tables, names = _tables(subject, name, eyes, sight, _column_margins(margins, encoded), draws, seed)
     tables["Eyes"] = [{"name": eye, "p": float(value)} for eye, value in zip(EYES, p)]
     samples = _patch_samples(eyes, sight, subject.alpha)
     names = names or _marked(samples, subject.alpha)
@@ -217,15 +216,18 @@ def _planted_sides(eyes, tries, seed):
     return sides, columns, amounts
 
 
-def _look_at_reference(subject, reference, draws, tries, seed):
-    """Alarms on blocks of neighbouring units of the reference, and how far its blocks of time differ."""
+def _look_at_reference(subject, encoded, draws, tries, seed):
+    """Alarms on blocks of neighbouring units of the reference, and how far its blocks of time differ: as a whole, and by column."""
+    reference = encoded.take(~encoded.is_current)
     if not reference.names:
         return np.zeros(tries, bool), None
     share = min(subject.current.unit_count / (subject.current.unit_count + subject.test.unit_count), 0.5)
     dealt = deal_blocks(reference.units, subject.test.times, share, seed=derive_seed(seed, "blocks"), count=tries)
     eyes = Eyes(reference.with_sides(dealt[0]), seed=derive_seed(seed, "reference"), by_side=False)
     sight = eyes.look(draws, copies=dealt)
-    return _alarms(sight.copies, sight.statistics[1:], subject.alpha), block_margins(eyes, subject.test.times)
+    margins = block_margins(eyes, subject.test.times)
+    by_name = margins and (margins[0], dict(zip(reference.names, margins[1])))
+    return _alarms(sight.copies, sight.statistics[1:], subject.alpha), by_name
 
 
 def _alarms(copies, exchanged, alpha):
@@ -241,9 +243,9 @@ def _order_gate(tried):
     return Gate(name, "failed", f"{tried.gate.words}; {words}") if failed else Gate(name, "passed", tried.gate.words)
 
 
-def _column_margins(margins, reference, encoded):
+def _column_margins(margins, encoded):
     """The margin of the distance of each column: float64 [columns]."""
-    by_name = dict(zip(reference.names, margins[1])) if margins else {}
+    by_name = margins[1] if margins else {}
     return np.array([max(COLUMN_DELTA, by_name.get(name, 0.0)) for name in encoded.names])
 
 

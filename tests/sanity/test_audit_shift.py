@@ -70,7 +70,7 @@ def test_every_exchange_is_fitted_again():
     rng = np.random.default_rng(3)
     columns, sides = rng.standard_normal((120, 3)).astype("float32"), rng.random((120, 2)) < 0.4
     folds = unit_folds(np.arange(120), 5, seed=0)
-    for rows, predicted in Ridge(columns, folds, 1e-9).predictions(sides.view("uint8")):
+    for rows, predicted in Ridge([columns], folds, 1e-9).predictions(sides.view("uint8")):
         others = np.setdiff1d(np.arange(120), rows)
         for draw in range(2):
             fitted = LinearRegression().fit(columns[others], sides[others, draw].astype(float))
@@ -79,7 +79,7 @@ def test_every_exchange_is_fitted_again():
 
 def test_one_side_is_predicted_as_among_many():
     rng = np.random.default_rng(4)
-    ridge = Ridge(rng.standard_normal((200, 8)).astype("float32"), unit_folds(np.arange(200), 5, seed=0))
+    ridge = Ridge([rng.standard_normal((200, 8)).astype("float32")], unit_folds(np.arange(200), 5, seed=0))
     sides = (rng.random((200, 12)) < 0.4).view("uint8")
     for (_, many), (_, alone) in zip(ridge.predictions(sides), ridge.predictions(sides[:, :1])):
         assert alone[:, 0] == pytest.approx(many[:, 0], abs=1e-4)
@@ -103,7 +103,7 @@ def test_an_interval_of_the_area_covers():
         rng = np.random.default_rng(seed)
         side = np.arange(200) >= 100
         values = (rng.standard_normal(200) + side)[:, None].astype("float32")
-        interval = area_interval(Ridge(values, unit_folds(np.arange(200), 5, seed=seed)), side, np.arange(200))
+        interval = area_interval(Ridge([values], unit_folds(np.arange(200), 5, seed=seed)), side, np.arange(200))
         covered.append(interval.low <= stats.norm.cdf(1 / np.sqrt(2)) - 0.5 <= interval.high)
     assert wilson_interval(sum(covered), 60).high >= 0.95 and np.mean(covered) > 0.85
 
