@@ -106,7 +106,9 @@ class Recording:
         Every captured tensor has operations of its own in each loop around the call.
         """
         read = {_origin(name) for node in definition.node for name in node.input}
-        needed = [(outside, inside) for outside, inside in self.captures if inside.op.name in read or inside.name in wanted]
+        needed = [
+            (outside, inside) for outside, inside in self.captures if inside.op.name in read or inside.name in wanted
+        ]
         return {inside.name: graph.capture(outside) for outside, inside in needed}
 
 
