@@ -55,7 +55,7 @@ def test_rates_and_distances_are_those_of_a_slow_formula():
     rng = np.random.default_rng(0)
     codes, units, values = rng.integers(3, size=90), rng.integers(30, size=90), rng.random(90).round()
     comparison = Comparison(Metric("any", values), Grouping("any", tuple("abc"), codes, ("any",)), units)
-    mean, variance, other, other_variance = (part[0] for part in comparison.measure(values[None]))
+    mean, variance, other, other_variance = (part[0] for part in comparison.measure(comparison.values[None]))
     cells = [(unit, code) for unit in range(30) for code in range(3) if ((units == unit) & (codes == code)).any()]
     everything = sum(np.sum((values - values.mean())[(units == u) & (codes == c)]) ** 2 for u, c in cells) / len(cells)
     for code in range(3):
