@@ -61,12 +61,15 @@ class UnitOrder:
         self.starts = np.concatenate([[0], np.cumsum(self.sizes)[:-1]]).astype(int)
 
     def exchanged(self, draws, *, seed, strata=None):
-        """The place whose value each place receives, as of `exchange_rows`: iterator of int [rows].
+        """Exchanges of whole units, as of `exchange_rows`.
 
         Args:
             draws: int.
             seed: int.
             strata: int [units], or None.
+
+        Returns:
+            iterator of int [rows], the place whose value each place receives.
         """
         rng = np.random.default_rng(seed)
         strata = np.zeros(len(self.sizes), int) if strata is None else np.asarray(strata)

@@ -228,6 +228,26 @@ def test_a_tiny_shift_of_many_rows_is_within_the_margin_and_what_was_drawn_is_sa
     assert "at most 2,000" in verdict.also["rows of the energy distance"]
 
 
+def test_of_very_many_rows_some_are_looked_at_and_new_levels_are_counted_in_all(monkeypatch):
+    monkeypatch.setattr("sanity.checks.shift.MOST_ROWS", 400)
+    rng = np.random.default_rng(0)
+
+    def rows(count, levels, moved):
+        kinds = Column("kind", rng.integers(levels, size=count).astype("float64"), ("a", "b", "new")[:levels])
+        return Rows((Column("x", rng.standard_normal(count) + moved), kinds), np.arange(count) // 2)
+
+    subject = shifts.subject_of(rows(3000, 2, 0.0), rows(1500, 3, 0.8))
+    (evidence,) = shift(subject, seed=0, draws=99, tries=4)
+    words = dict(evidence.settings["also"])["rows looked at"]
+    assert (
+        words
+        == "400 reference rows and 400 current ones, of 3,000 reference rows and 1,500 current ones, drawn by unit"
+    )
+    assert evidence.sizes["rows"] == 400 and evidence.samples["p"][0] <= 0.05
+    (level,) = evidence.settings["tables"]["Levels that the reference lacks"]
+    assert level["share"] == (subject.current.column("kind").values == 2).mean()
+
+
 def test_families_are_reported_apart():
     subject = shifts.answered("ignored", 0, (800, 500))
     verdicts = {verdict.method: verdict for verdict in verdict_of(subject)}
