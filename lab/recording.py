@@ -62,6 +62,12 @@ class Recording:
                 weights.add(node.name)
         return sorted(names)
 
+    @functools.cached_property
+    def effects(self):
+        """Names of operations that are run for what they do, such as assertions: list of str."""
+        operations = (self.graph.get_operation_by_name(node.name) for node in self.definition.node)
+        return [op.name for op in operations if op.op_def.is_stateful and op.type not in _READS]
+
     def add_weights(self):
         """Add the operations that compute weights, such as folded ones, to the graph that is being traced.
 
@@ -70,8 +76,7 @@ class Recording:
         """
         graph, names = tf.compat.v1.get_default_graph(), self.weight_names
         definition = _leading_to(self.definition, set(map(_origin, names)))
-        sources = {inside.name: graph.capture(outside) for outside, inside in self.captures}
-        mapped = _read_by(definition, sources)
+        mapped = _read_by(definition, self._captured(graph, definition))
         return dict(zip(names, tf.graph_util.import_graph_def(definition, mapped, names, name="")))
 
     def replay(self, inputs, weights=None):
@@ -85,15 +90,26 @@ class Recording:
             the structure of the wanted tensors, of the graph that is being traced.
         """
         graph = tf.compat.v1.get_default_graph()
-        sources = {inside.name: graph.capture(outside) for outside, inside in self.captures}
-        leaves = map(graph.capture, tf.nest.flatten(inputs))
-        sources |= {inside.name: leaf for inside, leaf in zip(self.inputs, leaves)}
+        sources = dict(zip((inside.name for inside in self.inputs), map(graph.capture, tf.nest.flatten(inputs))))
         sources |= {name: graph.capture(tensor) for name, tensor in (weights or {}).items()}
-        names = sorted({name for name in tf.nest.flatten(self.structure) if name is not None} - set(sources))
-        mapped = _read_by(self.definition, sources)
-        added = tf.graph_util.import_graph_def(self.definition, input_map=mapped, return_elements=names, name="")
+        wanted = {name for name in tf.nest.flatten(self.structure) if name is not None}
+        definition = _leading_to(self.definition, {*map(_origin, wanted - set(sources)), *self.effects}, set(sources))
+        sources |= self._captured(graph, definition, wanted)
+        names = sorted(wanted - set(sources))
+        added = tf.graph_util.import_graph_def(definition, _read_by(definition, sources), names, name="")
         by_name = {**sources, **dict(zip(names, added))}
         return tf.nest.map_structure(by_name.get, self.structure)
+
+    def _captured(self, graph, definition, wanted=frozenset()):
+        """What the call captured and a part of its operations reads, or that is wanted itself: dict of name to tensor of the graph.
+
+        Every captured tensor has operations of its own in each loop around the call.
+        """
+        read = {_origin(name) for node in definition.node for name in node.input}
+        needed = [
+            (outside, inside) for outside, inside in self.captures if inside.op.name in read or inside.name in wanted
+        ]
+        return {inside.name: graph.capture(outside) for outside, inside in needed}
 
 
 def _without(definition, names):
@@ -114,12 +130,12 @@ def _is_computed(tensor, weights):
     return tensor.op.name in weights and tensor.dtype.is_floating and tensor.op.type not in _READS
 
 
-def _leading_to(definition, names):
-    """The part of a graph's definition that some of its nodes are computed by."""
-    needed = set(names)
+def _leading_to(definition, names, known=frozenset()):
+    """The part of a graph's definition that some of its nodes are computed by, up to tensors that are known by name."""
+    needed, known = set(names), {name.removesuffix(":0") for name in known}
     for node in reversed(definition.node):
         if node.name in needed:
-            needed.update(map(_origin, node.input))
+            needed.update(_origin(name) for name in node.input if name.removeprefix("^") not in known)
     part = type(definition)()
     part.CopyFrom(definition)
     return _without(part, {node.name for node in definition.node} - needed)

@@ -263,9 +263,9 @@ def _climb(network, climb, stops, rate, seed, photographs, others):
         np.float32(rate),
     )
     static = climb.ascent.rows
-    results = routines.run(
-        network, climb.key, _body(network, climb), batched, shared, most=part, pad=True if static else None
-    )
+    several = len(stops) > 1
+    key, body = (climb.key, several), _body(network, climb, several)
+    results = routines.run(network, key, body, batched, shared, most=part, pad=True if static else None)
     return {name: array.reshape(-1, *array.shape[2:]) for name, array in results.items()}
 
 
@@ -281,8 +281,8 @@ def _units_per_chunk(network, climb, units):
     return most
 
 
-def _body(network, climb):
-    """The graph of an ascent: stretches of steps, with a picture kept at the end of each."""
+def _body(network, climb, several):
+    """The graph of an ascent: one stretch of steps or several, with a picture kept at the end of each."""
     kind, shape, facets = climb.kind, climb.canvas.shape, climb.facets
 
     def body(batched, shared):
@@ -301,11 +301,13 @@ def _body(network, climb):
             state = tf.while_loop(lambda step, *_: step < stops[number], ascend, state, parallel_iterations=1)
             return number + 1, kept.write(number, kind.picture(state[1], shape, constants)), state
 
+        def stretches(*start):
+            return tf.while_loop(lambda number, *_: number < tf.size(stops), stretch, start, parallel_iterations=1)
+
         start = _start_loop(climb, units, stops, parameters)
         with network.weights_before_loop():
-            _, kept, (*_, magnitudes, curve) = tf.while_loop(
-                lambda number, *_: number < tf.size(stops), stretch, start, parallel_iterations=1
-            )
+            # A loop around the loop would add a sixth to the time of a first picture of few steps.
+            _, kept, (*_, magnitudes, curve) = (stretches if several else stretch)(*start)
         results = _results(kept.stack(), curve.stack(), magnitudes)
         return {name: _group_by_unit(rows, facets) for name, rows in results.items()}
 

@@ -128,7 +128,7 @@ def drift_size(eyes, level=0.95):
         (`Interval` of the best one, `Interval` of the linear one), each an area under the curve less a half.
     """
     side, units = eyes.encoded.is_current[eyes.classifier_rows], eyes.encoded.units[eyes.classifier_rows]
-    both = np.column_stack([eyes.standard[eyes.classifier_rows], eyes.products])
+    both = [eyes.standard[eyes.classifier_rows], eyes.products]
     ridges = (eyes.linear, Ridge(both, eyes.folds, PENALTY_OF_PRODUCTS), *eyes.of_patches)
     sizes = [area_interval(ridge, side, units, 1 - (1 - level) / len(ridges)) for ridge in ridges]
     best = Interval(*(max(getattr(size, name) for size in sizes) for name in ("mean", "low", "high")))
@@ -385,7 +385,7 @@ def _planted(eyes, statistics, distances, side, column, size, rng):
     nearby, drawn = eyes.standard[eyes.energy_rows], eyes.standard[eyes.classifier_rows]
     nearby[:, column], drawn[:, column] = moved[eyes.energy_rows], moved[eyes.classifier_rows]
     energy = statistics[1] + eyes.energy.gain(side[eyes.energy_rows], nearby)
-    area = Ridge(drawn - drawn.mean(axis=0), eyes.folds).areas(turned[eyes.classifier_rows])[0]
+    area = Ridge([drawn - drawn.mean(axis=0)], eyes.folds).areas(turned[eyes.classifier_rows])[0]
     return np.array([known.max(), energy, area, *statistics[3:]])
 
 

@@ -22,11 +22,11 @@ from sanity.seeds import derive_seed
 
 EYES = ("columns", "energy", "classifier", "products", "patches")
 # Rows a side that the quadratic eye and the classifiers look at, drawn by unit.
-ENERGY_ROWS, CLASSIFIER_ROWS = 2000, 20_000
+ENERGY_ROWS, CLASSIFIER_ROWS = 2000, 10_000
 # Columns whose products an eye sees, folds, and penalties as shares of the rows.
 TOP, FOLDS, PENALTY, PENALTY_OF_PRODUCTS = 30, 5, 0.01, 0.3
-# Draws that the scale of a column's distance is taken from, cells of exchanges at a time, and steps of a column of many rows.
-SCALING, CELLS, STEPS = 100, 8_000_000, 2000
+# Draws that the scale of a column's distance is taken from, cells of exchanges at a time, and steps of a column of so many rows.
+SCALING, CELLS, STEPS, MANY = 100, 8_000_000, 2000, 20_000
 # Units of a side that a draw of rows keeps where there are as many, and sides for which solving is no dearer than an inverse.
 KEPT_UNITS, FEW_SIDES = 100, 10
 # Levels of 255 that count as no difference of a patch.
@@ -99,7 +99,7 @@ class Steps:
         self.order = known[np.argsort(values[known], kind="stable")].astype("int32")
         ordered = values[self.order]
         last = np.flatnonzero(np.append(np.diff(ordered) > 0, True))
-        if len(last) > STEPS and len(known) > CLASSIFIER_ROWS:
+        if len(last) > STEPS and len(known) > MANY:
             last = np.unique(np.append(last[np.linspace(0, len(last) - 1, STEPS).astype(int)], last[-1]))
         self.last, self.cuts, self.rows = last, ordered[last], len(values)
         self._add_up = _segments(self.order, np.append(0, last + 1), len(values))
@@ -291,17 +291,17 @@ class Ridge:
     """A ridge classifier of sides, fitted again for each of them in closed form, and read on folds that it did not see.
 
     Args:
-        columns: float32 [rows, columns], standardized.
+        parts: list of float32 [rows, columns], standardized, beside each other.
         folds: int [rows].
         penalty: float, as a share of the rows.
     """
 
-    def __init__(self, columns, folds, penalty=PENALTY):
+    def __init__(self, parts, folds, penalty=PENALTY):
         self.places = [np.flatnonzero(folds == fold) for fold in np.unique(folds)]
-        self.columns = np.column_stack([columns, np.ones(len(columns), "float32")])
+        self.columns = np.column_stack([*parts, np.ones(len(folds), "float32")])
         grams = [(self.columns[rows].T @ self.columns[rows]).astype("float64") for rows in self.places]
-        ridge = np.eye(self.columns.shape[1]) * penalty * len(columns)
-        ridge[-1, -1] = 1e-6 * len(columns)
+        ridge = np.eye(self.columns.shape[1]) * penalty * len(folds)
+        ridge[-1, -1] = 1e-6 * len(folds)
         self.systems = [sum(grams) - gram + ridge for gram in grams]
 
     @cached_property
@@ -453,7 +453,7 @@ class Eyes:
         columns = self.standard[self.classifier_rows]
         self.folds = unit_folds(units[self.classifier_rows], FOLDS, seed=derive_seed(seed, "folds"))
         self.energy = Energy(self.standard[self.energy_rows])
-        self.linear = Ridge(columns, self.folds)
+        self.linear = Ridge([columns], self.folds)
         self.products, self.pairs = products_of(columns)
         self.patches = _centred(encoded.patches)
 
@@ -464,7 +464,7 @@ class Eyes:
             return ()
         centred = self.patches[self.classifier_rows]
         standard = np.clip(centred / np.maximum(centred.std(axis=0), LEAST), -CUT, CUT)
-        return (Ridge(standard.astype("float32"), self.folds),)
+        return (Ridge([standard.astype("float32")], self.folds),)
 
     @property
     def strata(self):

@@ -5,6 +5,7 @@ largest gap of all. Rates of one class of label are exchanged within that class.
 """
 
 import functools
+import itertools
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -12,7 +13,7 @@ import numpy as np
 from scipy import stats
 
 from sanity.audit.copies import SIZES
-from sanity.audit.permutation import exchange_rows, p_among, rolled_rows
+from sanity.audit.permutation import UnitOrder, p_among
 from sanity.audit.slices import quartile_words
 from sanity.audit.small_counts import FEWEST
 from sanity.seeds import derive_seed
@@ -191,25 +192,29 @@ class Comparison:
 
     def __init__(self, metric, grouping, units):
         self.metric, self.grouping = metric, grouping
-        self.places = np.flatnonzero(metric.counted)
+        counted = np.flatnonzero(metric.counted)
+        self.order = UnitOrder(units[counted])
+        self.places = counted[self.order.by_unit]
         self.values, self.codes = metric.values[self.places], grouping.codes[self.places]
-        self.units, self._all_units = np.unique(units[self.places], return_inverse=True)[1], units
+        self.units, self._all_units = np.repeat(np.arange(len(self.order.sizes)), self.order.sizes), units
         self.counts = np.bincount(self.codes, minlength=len(grouping.names))
-        self._rows_are_cells = self.units.max(initial=-1) + 1 == len(self.units)
+        self._rows_are_cells = len(self.order.sizes) == len(self.places)
         self._is_rate = set(np.unique(self.values)) <= {0.0, 1.0}
+        # Numbers of one byte are read several times as fast.
+        self.table = self.values.astype("uint8") if self._is_rate else self.values
         self._lay_out(len(grouping.names))
-        self.unit_counts = self._member.sum(axis=0).astype(int)
+        self.unit_counts = np.bincount(self._group, minlength=len(grouping.names))
         rest = self.counts.sum() - self.counts
         self.usable = (np.minimum(self.counts, rest) >= FEWEST) & (self.unit_counts > 1)
 
     def _lay_out(self, count):
         """Cells of one unit in one group: where their rows lie, how many they are, and which group is theirs."""
-        keys = np.arange(len(self.codes)) if self._rows_are_cells else self.units * count + self.codes
-        cells, first, cell = np.unique(keys, return_index=True, return_inverse=True)
-        self._order = np.argsort(cell, kind="stable")
-        self._starts = np.searchsorted(cell[self._order], np.arange(len(cells)))
-        self.sizes = np.bincount(cell, minlength=len(cells)).astype("float64")
-        self._member = (self.codes[first][:, None] == np.arange(count)).astype("float64")
+        cells, first, cell = np.unique(self.units * count + self.codes, return_index=True, return_inverse=True)
+        self._cell_order = np.argsort(cell, kind="stable")
+        self.cells_are_units = len(cells) == len(self.order.sizes)
+        self.sizes = np.bincount(cell, minlength=len(cells))
+        self._ends = np.cumsum(self.sizes)
+        self._group = self.codes[first]
         self._constants = [self._split(power[None]) for power in (np.ones(len(cells)), self.sizes, self.sizes**2)]
 
     @property
@@ -223,38 +228,59 @@ class Comparison:
         Units of the spread of all are added to each side: a small group without spread would stand out by that alone.
 
         Args:
-            values: float [tries, rows that count].
+            values: float64 or uint8 [tries, rows that count], in the order of their units.
             more: int, how many units are added.
 
         Returns:
             four float64 [tries, groups]: means and variances inside, means and variances outside.
         """
-        parts = [*self._constants, *self._moments(values)]
+        return self.compare(self.powers(values), more)
+
+    def powers(self, values):
+        """The sum of each cell, this times its rows, and squared: list of three [tries, cells].
+
+        They are the same for all groupings in which every unit lies in one group.
+
+        Args:
+            values: float64 or uint8 [tries, rows that count], in the order of their units.
+        """
+        if self._rows_are_cells:
+            return [values, values, values if values.dtype == np.uint8 else values**2]
+        sums = self._cell_sums(values if self.cells_are_units else values[:, self._cell_order])
+        return [sums, sums * self.sizes, sums**2]
+
+    def _cell_sums(self, values):
+        if values.dtype == np.uint8:
+            totals = np.cumsum(values, axis=1, dtype="int32")[:, self._ends - 1]
+            return np.diff(totals, axis=1, prepend=0).astype("float64")
+        return np.add.reduceat(values, self._ends - self.sizes, axis=1)
+
+    def compare(self, powers, more=UNITS_MORE):
+        """What `measure` gives.
+
+        Args:
+            powers: as of `powers`.
+            more: int, how many units are added.
+
+        Returns:
+            four float64 [tries, groups].
+        """
+        parts = [*self._constants, *map(self._split, powers)]
         inside, totals = [part for part, _ in parts], [total for _, total in parts]
         pooled = _mean_and_residuals(totals)[1] / len(self.sizes)
         outside = [total - part for part, total in parts]
         return (*_mean_and_variance(inside, pooled, more), *_mean_and_variance(outside, pooled, more))
 
-    def _moments(self, values):
-        """Sums of cells in each group, crossed with their sizes, and squared: list of pairs as of `_split`."""
-        if self._rows_are_cells:
-            sums = self._split(values)
-            return [sums, sums, sums if self._is_rate and self._are_rates(values) else self._split(values**2)]
-        sums = np.add.reduceat(values[:, self._order], self._starts, axis=1)
-        return [self._split(power) for power in (sums, sums * self.sizes, sums**2)]
-
-    def _are_rates(self, values):
-        return bool(np.isin(values[:1], (0.0, 1.0)).all())
-
     def _split(self, power):
         """What falls to each group, and to all: float64 [tries, groups], float64 [tries, 1]."""
-        return power @ self._member, power.sum(axis=1, keepdims=True)
+        parts = np.array([np.bincount(self._group, row, minlength=len(self.counts)) for row in power])
+        return parts, parts.sum(axis=1, keepdims=True)
 
     def distances(self, values):
         """The gap of each group in its standard errors, whatever its sign.
 
         Args:
-            values: float [tries, rows that count].
+            values: float64 or uint8 [tries, rows that count], in the order of their units.
 
         Returns:
             float64 [tries, groups], 0 for groups that are too small.
@@ -411,18 +437,20 @@ def measure_gaps(rows, metrics, groupings, *, draws, seed, tries, delta, alpha):
     compared = [Comparison(metric, grouping, rows.units) for grouping in groupings for metric in metrics]
     largest, ranges = _exchanged(compared, draws, seed)
     p_of = functools.partial(p_among, np.sort(largest))
-    null = np.zeros(tries, bool)
     level = 1 - alpha / max(sum(comparison.comparisons for comparison in compared), 1)
-    measured = []
-    for comparison, spread in zip(compared, ranges):
-        distances = comparison.distances(_null_values(comparison, rows.labels, seed, tries))
-        null |= (p_of(distances) <= alpha).any(axis=1)
+
+    def measure(pair):
+        comparison, spread = pair
+        distances = _null_distances(comparison, rows.labels, seed, tries)
         p = np.where(comparison.usable, p_of(comparison.distances(comparison.values[None])[0]), 1.0)
         gaps = Gaps(comparison, p, *comparison.intervals(level), spread, np.zeros((len(SIZES), tries), bool), "")
         place = _to_plant_in(gaps, delta)
-        detected = _plant_all(comparison, place, delta, seed, tries, lambda values: p_of(values) <= alpha)
-        measured.append(replace(gaps, planted=detected, planted_in=comparison.grouping.names[place]))
-    return measured, null
+        planted = _plant_all(comparison, place, delta, seed, tries, lambda values: p_of(values) <= alpha)
+        planted_in = comparison.grouping.names[place]
+        return replace(gaps, planted=planted, planted_in=planted_in), (p_of(distances) <= alpha).any(axis=1)
+
+    measured = in_threads(measure, zip(compared, ranges))
+    return [gaps for gaps, _ in measured], np.any([np.zeros(tries, bool), *(alarms for _, alarms in measured)], axis=0)
 
 
 def _exchanged(compared, draws, seed):
@@ -436,17 +464,38 @@ def _exchanged(compared, draws, seed):
 
 def _exchange_rows(compared, draws, seed):
     """As of `_exchanged`, of comparisons of the same rows."""
-    largest, ranges, first = np.zeros(draws), np.zeros(len(compared)), compared[0]
-    orders = exchange_rows(first.units, draws, seed=derive_seed(seed, "exchanged", len(first.places)))
-    step = _step(len(first.places))
-    for start in range(0, draws, step):
-        chunk = np.array([next(orders) for _ in range(min(step, draws - start))])
-        part = slice(start, start + len(chunk))
-        for place, comparison in enumerate(compared):
-            measured = comparison.measure(comparison.values[chunk])
-            largest[part] = np.maximum(largest[part], comparison.standardize(*measured).max(axis=1))
-            ranges[place] += np.ptp(measured[0][:, comparison.usable], axis=1).sum() / draws
+    largest, ranges, order = np.zeros(draws), np.zeros(len(compared)), compared[0].order
+    orders = order.exchanged(draws, seed=derive_seed(seed, "exchanged", len(order.by_unit)))
+    stop = 0
+    for places in _parts(orders, len(order.by_unit)):
+        part = slice(stop, stop := stop + len(places))
+        for place, means, distances in _look_at(compared, places):
+            largest[part] = np.maximum(largest[part], distances.max(axis=1))
+            ranges[place] += np.ptp(means, axis=1).sum() / draws
     return largest, ranges
+
+
+def _look_at(compared, places):
+    """Comparisons whose values have been exchanged: iterator of (number, means of usable groups, distances).
+
+    Args:
+        compared: list of `Comparison` of the same rows.
+        places: int [draws, rows], what each row receives.
+    """
+    known = {}
+    for number, comparison in enumerate(compared):
+        key = (id(comparison.metric), "units" if comparison.cells_are_units else number)
+        if key not in known:
+            known[key] = comparison.powers(comparison.table[places])
+        measured = comparison.compare(known[key])
+        yield number, measured[0][:, comparison.usable], comparison.standardize(*measured)
+
+
+def _parts(arrays, rows):
+    """Arrays of so many rows, as many together as are held at a time: iterator of array [some, rows]."""
+    arrays = iter(arrays)
+    while taken := list(itertools.islice(arrays, _step(rows))):
+        yield np.array(taken)
 
 
 def _step(rows):
@@ -463,8 +512,8 @@ def _by_rows(compared):
     return list(sharing.values())
 
 
-def _null_values(comparison, labels, seed, tries):
-    """Values less the mean of their group and label, rolled down the file: float64 [tries, rows that count].
+def _null_distances(comparison, labels, seed, tries):
+    """Distances of values less the mean of their group and label, rolled down the file: float64 [tries, groups].
 
     A gap that is there is not carried along, and what links neighbours is.
     """
@@ -473,8 +522,14 @@ def _null_values(comparison, labels, seed, tries):
         cells = np.unique(cells * (labels.max() + 2) + labels[comparison.places] + 1, return_inverse=True)[1]
     means = np.bincount(cells, values) / np.maximum(np.bincount(cells), 1)
     centred = values - means[cells] + values.mean()
-    orders = [rolled_rows(comparison.units, seed=derive_seed(seed, "rolled", number)) for number in range(tries)]
-    return centred[np.array(orders, int).reshape(tries, len(values))]
+    rolled = (comparison.order.rolled(derive_seed(seed, "rolled", number)) for number in range(tries))
+    return _distances(comparison, (centred[places] for places in rolled))
+
+
+def _distances(comparison, copies):
+    """Distances of copies of the values, some at a time: float64 [copies, groups]."""
+    parts = [comparison.distances(values) for values in _parts(copies, len(comparison.values))]
+    return np.concatenate([np.zeros((0, len(comparison.counts))), *parts])
 
 
 def _to_plant_in(gaps, delta):
@@ -491,11 +546,10 @@ def _plant_all(comparison, place, delta, seed, tries, is_detected):
     detected = []
     for size in SIZES:
         purpose = f"planted {size} {comparison.metric.name} {comparison.grouping.name}"
-        orders = exchange_rows(comparison.units, tries, seed=derive_seed(seed, purpose))
+        orders = comparison.order.exchanged(tries, seed=derive_seed(seed, purpose))
         rng = np.random.default_rng(derive_seed(seed, f"{purpose} rows"))
-        copies = [_plant(comparison, place, comparison.values[order], size * delta, rng) for order in orders]
-        values = np.array(copies).reshape(tries, len(comparison.values))
-        detected.append(is_detected(comparison.distances(values)[:, place]))
+        copies = (_plant(comparison, place, comparison.values[places], size * delta, rng) for places in orders)
+        detected.append(is_detected(_distances(comparison, copies)[:, place]))
     return np.array(detected)
 
 

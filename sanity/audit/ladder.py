@@ -1,11 +1,14 @@
 """Ladder: simple models, from a constant answer to an additive one with pairs, trained on the rows of a network.
 
-Each rung is tuned by five folds of the training rows, whole units at a time, over as many candidates as every other one.
+Each rung is tuned by five folds of the training rows, whole units at a time, over as many candidates as every other one. Of very
+many rows some are drawn, and a third of these is held out once, in a fifth of the time.
 """
 
 import importlib.util
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
@@ -14,7 +17,6 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
-from threadpoolctl import threadpool_limits
 
 from sanity.audit.descriptors import OF_PICTURES, WORDS, count_words
 from sanity.audit.permutation import unit_folds
@@ -23,10 +25,9 @@ from sanity.seeds import derive_seed
 from sanity.threads import in_threads
 
 FOLDS, BUDGET = 5, 4
-# Training rows from which on several threads are worth their while.
-MANY = 20_000
-# Training rows at most whose folds choose settings, drawn by unit, and rows of other labels than the most frequent among them.
-MOST_TUNED, OTHER_LABELS = 10_000, 100
+# Training rows at most that choose settings, drawn by unit, the parts that they are cut into where they are drawn, one of which is
+# held out, and rows of other labels than the most frequent among them.
+MOST_TUNED, PARTS, OTHER_LABELS = 15_000, 3, 150
 # A probability below this counts as this, so that one certain mistake does not outweigh all rows.
 LOWEST = 1e-6
 # Inner points at which the slope of an additive model may change.
@@ -212,17 +213,16 @@ def train_ladder(train, test, *, seed, budget=BUDGET, names=None):
         list of `Rung`.
     """
     train = train.take(train.labelled)
-    plain, hinged = Encoder(train), Encoder(train, hinged=True)
     tuned = tuning_rows(train, seed=seed)
     folds = np.full(len(train), -1)
-    folds[tuned] = unit_folds(train.units[tuned], FOLDS, seed=derive_seed(seed, "folds"))
-    data = _Data(train, test, folds, derive_seed(seed, "trained"))
-    # Threads that wait for each other on a busy machine make a second of work on few rows a minute.
-    with threadpool_limits(1 if len(train) < MANY else None), warnings.catch_warnings():
+    parts, held = (PARTS, 1) if len(tuned) < len(train) else (FOLDS, FOLDS)
+    folds[tuned] = unit_folds(train.units[tuned], parts, seed=derive_seed(seed, "folds"))
+    data = _Data(train, test, folds, held, derive_seed(seed, "trained"))
+    known = [name for name in names or rung_names(test) if _can_be_trained(name, train)]
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.filterwarnings("ignore", "Missing values detected")  # Of plots that are not drawn here.
-        known = [name for name in names or rung_names(test) if _can_be_trained(name, train)]
-        return [_train(name, data, plain, hinged, budget) for name in known]
+        return _train([_plan(name, data, budget) for name in known], data)
 
 
 def _can_be_trained(name, train):
@@ -230,9 +230,9 @@ def _can_be_trained(name, train):
 
 
 def tuning_rows(train, *, seed):
-    """The training rows whose folds choose settings: all, or of very many some by unit. Models are trained on all.
+    """The training rows that choose settings: all, or of very many some by unit. Models are trained on all.
 
-    Where nearly all rows have one label there are more of them, or folds without another label would choose.
+    Where nearly all rows have one label there are more of them, or parts without another label would choose.
 
     Args:
         train: `Rows`, labelled.
@@ -250,12 +250,31 @@ def tuning_rows(train, *, seed):
 
 @dataclass(frozen=True)
 class _Data:
-    """Rows of training and test; folds of the training rows, int [rows], -1 for those that choose no settings; a seed."""
+    """Rows of training and test; folds of the training rows, int [rows], -1 for those that choose no settings; how many of them are
+    held out, each once; and a seed.
+    """
 
     train: object
     test: object
     folds: np.ndarray
+    held: int
     seed: int
+
+    @cached_property
+    def matrices(self):
+        return _encode(Encoder(self.train), self)
+
+    @cached_property
+    def columns(self):
+        """Where the numbers of each column lie in the matrices: dict of name to slice."""
+        encoder = Encoder(self.train)
+        widths = [numbers.shape[1] for numbers in encoder.encode(self.train.take(np.arange(1)))]
+        ends = 1 + np.cumsum(widths)
+        return {part.name: slice(end - width, end) for part, width, end in zip(encoder.parts, widths, ends)}
+
+    @cached_property
+    def raw(self):
+        return _raw(self.train), _raw(self.test)
 
     @property
     def classes(self):
@@ -275,59 +294,81 @@ class _Data:
         return answers
 
     def held_out_loss(self, build, numbers):
-        """Mean loss over the folds of the training rows: float."""
+        """Mean loss over the held-out folds of the training rows: float."""
         total, tuned = 0.0, self.folds >= 0
-        for fold in np.unique(self.folds[tuned]):
+        folds = np.unique(self.folds[tuned])[: self.held]
+        for fold in folds:
             held = self.folds == fold
             rest = tuned & ~held
             if not rest.any():
                 return 0.0
             answers = self.answers(build(), numbers[rest], rest, numbers[held])
             total += losses(self.train.labels[held], answers)[-1].sum()
-        return total / tuned.sum()
+        return total / np.isin(self.folds, folds).sum()
 
 
-def _train(name, data, plain, hinged, budget):
+@dataclass(frozen=True)
+class _Plan:
+    """What is tried of a rung: its name, its settings, the kinds of its columns where they are boosted, and its numbers of
+    training and test rows, a function of a setting.
+    """
+
+    name: str
+    settings: list
+    kinds: list | None
+    numbers: Callable
+
+    def build(self, data, setting, is_final=False):
+        options = {"seed": data.seed, "classes": data.classes, "kinds": self.kinds, "is_final": is_final}
+        return _estimator(self.name, setting, **options)
+
+    def loss(self, data, setting):
+        """The mean loss of a setting on held-out folds, where there are others: float."""
+        if not self.settings[1:]:
+            return 0.0
+        return data.held_out_loss(lambda: self.build(data, setting), self.numbers(setting)[0])
+
+    def rung(self, data, setting):
+        """The model of a setting, trained on all rows: `Rung`."""
+        first, second = self.numbers(setting)
+        estimator = self.build(data, setting, is_final=True)
+        answers = data.answers(estimator, first, np.ones(len(first), bool), second)
+        return Rung(self.name, self.name != BOOSTED, len(self.settings), setting, answers)
+
+
+def _plan(name, data, budget):
+    """What is tried of a rung with the numbers that it takes: `_Plan`."""
     if name == COLUMN:
-        return _train_column(data, plain)
+        settings = [{"column": column} for column in data.columns]
+        return _Plan(
+            name,
+            settings,
+            None,
+            lambda setting: [matrix[:, data.columns[setting["column"]]] for matrix in data.matrices],
+        )
+    settings = list(_CANDIDATES[name])[:budget]
     if name in DESCRIBED:
         numbers = [rows.descriptors[DESCRIBED[name]] for rows in (data.train, data.test)]
-        return _tune(name, data, *numbers, _CANDIDATES[name][:budget], None)
-    is_glass = name in (ADDITIVE, PAIRS) and takes_boosting(data.train)
-    encoder = hinged if name == ADDITIVE and not is_glass else plain
-    first, second = (_raw(rows) if is_glass else encoder.matrix(rows) for rows in (data.train, data.test))
-    kinds = ["nominal" if column.is_category else "continuous" for column in model_columns(data.train)]
-    settings = list(_CANDIDATES[name] if not (name == ADDITIVE and is_glass) else SHAPES)[:budget]
-    return _tune(name, data, first, second, settings, kinds if is_glass else None)
+        return _Plan(name, settings, None, lambda setting: numbers)
+    if name in (ADDITIVE, PAIRS) and takes_boosting(data.train):
+        kinds = ["nominal" if column.is_category else "continuous" for column in model_columns(data.train)]
+        return _Plan(name, list(SHAPES)[:budget], kinds, lambda setting: data.raw)
+    numbers = _encode(Encoder(data.train, hinged=True), data) if name == ADDITIVE else data.matrices
+    return _Plan(name, settings, None, lambda setting: numbers)
 
 
-def _tune(name, data, first, second, settings, kinds):
-    """The rung with the settings of the least loss on held-out folds."""
-    options = {"seed": data.seed, "classes": data.classes, "kinds": kinds}
-
-    def build(setting, final=False):
-        return _estimator(name, setting, is_final=final, **options)
-
-    def loss(setting):
-        return data.held_out_loss(lambda: build(setting), first) if settings[1:] else 0
-
-    taken = settings[int(np.argmin(in_threads(loss, settings)))]
-    answers = data.answers(build(taken, final=True), first, np.ones(len(first), bool), second)
-    return Rung(name, name != BOOSTED, len(settings), taken, answers)
+def _train(plans, data):
+    """The rungs, each with the settings of the least loss on held-out folds: list of `Rung`."""
+    # The last rungs take longest, and begin first, so that no thread waits for one of them at the end.
+    tried = [(plan, setting) for plan in plans for setting in plan.settings][::-1]
+    means = iter(in_threads(lambda pair: pair[0].loss(data, pair[1]), tried)[::-1])
+    of_plans = [[next(means) for _ in plan.settings] for plan in plans]
+    taken = [(plan, plan.settings[int(np.argmin(values))]) for plan, values in zip(plans, of_plans)][::-1]
+    return in_threads(lambda pair: pair[0].rung(data, pair[1]), taken)[::-1]
 
 
-def _train_column(data, plain):
-    """A tree of depth three on the column whose tree has the least loss on held-out folds: `Rung`."""
-    parts = list(zip(plain.parts, plain.encode(data.train), plain.encode(data.test)))
-
-    def build():
-        kind = DecisionTreeRegressor if data.classes is None else DecisionTreeClassifier
-        return kind(max_depth=3, min_samples_leaf=20, random_state=0)
-
-    scores = [data.held_out_loss(build, first) for _, first, _ in parts]
-    part, first, second = parts[int(np.argmin(scores))]
-    answers = data.answers(build(), first, np.ones(len(first), bool), second)
-    return Rung(COLUMN, True, len(parts), {"column": part.name}, answers)
+def _encode(encoder, data):
+    return encoder.matrix(data.train), encoder.matrix(data.test)
 
 
 def _raw(rows):
@@ -350,9 +391,10 @@ def _estimator(name, setting, *, seed, classes, kinds, is_final):
         if name not in DESCRIBED:
             return linear
         return make_pipeline(count_words() if DESCRIBED[name] == WORDS else StandardScaler(), linear)
-    if name == TREE:
+    if name in (COLUMN, TREE):
         kind = DecisionTreeRegressor if is_regression else DecisionTreeClassifier
-        return kind(max_depth=4, random_state=0, **setting)
+        shape = setting if name == TREE else {"min_samples_leaf": 20}
+        return kind(max_depth=4 if name == TREE else 3, random_state=0, **shape)
     if name == BOOSTED:
         kind = HistGradientBoostingRegressor if is_regression else HistGradientBoostingClassifier
         return kind(early_stopping=False, random_state=0, **setting)

@@ -25,14 +25,8 @@ def exchange_rows(units, draws, *, seed, strata=None):
     Returns:
         iterator of int [rows], the row whose value each row receives.
     """
-    rng, layout = np.random.default_rng(seed), _Layout(units)
-    strata = np.zeros(len(layout.sizes), int) if strata is None else np.asarray(strata)
-    blocks = _blocks(layout.sizes, strata)
-    for _ in range(draws):
-        giver = np.arange(len(layout.sizes))
-        for block in blocks:
-            giver[block] = rng.permutation(block)
-        yield layout.order(giver)
+    layout = UnitOrder(units)
+    return map(layout.rows, layout.exchanged(draws, seed=seed, strata=strata))
 
 
 def rolled_rows(units, *, seed):
@@ -48,30 +42,75 @@ def rolled_rows(units, *, seed):
     Returns:
         int [rows], the row whose value each row receives.
     """
-    layout = _Layout(units)
-    count = len(layout.sizes)
-    order = np.argsort(layout.by_unit[layout.starts], kind="stable")
-    lowest = max(1, count // 10)
-    offset = int(np.random.default_rng(seed).integers(lowest, max(count - lowest, lowest) + 1))
-    giver = np.empty(count, int)
-    giver[order] = np.roll(order, offset)
-    return layout.order(giver)
+    layout = UnitOrder(units)
+    return layout.rows(layout.rolled(seed))
 
 
-class _Layout:
-    """Where the rows of each unit lie."""
+class UnitOrder:
+    """Rows in the order of their units, and what they receive where whole units exchange their values.
+
+    A place is that of a row in this order.
+
+    Args:
+        units: int [rows].
+    """
 
     def __init__(self, units):
         self.sizes = np.unique(units, return_counts=True)[1]
         self.by_unit = np.argsort(units, kind="stable")
         self.starts = np.concatenate([[0], np.cumsum(self.sizes)[:-1]]).astype(int)
-        self.owner = np.repeat(np.arange(len(self.sizes)), self.sizes)
-        self.share = (np.arange(len(self.by_unit)) - self.starts[self.owner]) / self.sizes[self.owner]
 
-    def order(self, giver):
-        """The row whose value each row receives, where each unit receives the values of another: int [rows]."""
-        giver = giver[self.owner]
-        places = self.starts[giver] + (self.share * self.sizes[giver] + 1e-9).astype(int)
+    def exchanged(self, draws, *, seed, strata=None):
+        """Exchanges of whole units, as of `exchange_rows`.
+
+        Args:
+            draws: int.
+            seed: int.
+            strata: int [units], or None.
+
+        Returns:
+            iterator of int [rows], the place whose value each place receives.
+        """
+        rng = np.random.default_rng(seed)
+        strata = np.zeros(len(self.sizes), int) if strata is None else np.asarray(strata)
+        blocks = _blocks(self.sizes, strata)
+        for _ in range(draws):
+            giver = np.arange(len(self.sizes))
+            for block in blocks:
+                giver[block] = rng.permutation(block)
+            yield self.places(giver)
+
+    def rolled(self, seed):
+        """The place whose value each place receives, as of `rolled_rows`: int [rows]."""
+        count = len(self.sizes)
+        order = np.argsort(self.by_unit[self.starts], kind="stable")
+        lowest = max(1, count // 10)
+        offset = int(np.random.default_rng(seed).integers(lowest, max(count - lowest, lowest) + 1))
+        giver = np.empty(count, int)
+        giver[order] = np.roll(order, offset)
+        return self.places(giver)
+
+    def places(self, giver):
+        """The place whose value each place receives, where each unit receives the values of another: int [rows].
+
+        Args:
+            giver: int [units].
+        """
+        places = np.arange(len(self.by_unit)) + np.repeat(self.starts[giver] - self.starts, self.sizes)
+        resized = self.sizes[giver] != self.sizes
+        if resized.any():
+            rows = np.flatnonzero(np.repeat(resized, self.sizes))
+            owner = np.repeat(np.arange(len(giver)), self.sizes * resized)
+            share = (rows - self.starts[owner]) / self.sizes[owner]
+            places[rows] = self.starts[giver[owner]] + (share * self.sizes[giver[owner]] + 1e-9).astype(int)
+        return places
+
+    def rows(self, places):
+        """The row whose value each row receives: int [rows].
+
+        Args:
+            places: int [rows], the place whose value each place receives.
+        """
         order = np.empty(len(self.by_unit), int)
         order[self.by_unit] = self.by_unit[places]
         return order

@@ -22,7 +22,7 @@ from sanity.audit.drift import (
     planted_statistics,
 )
 from sanity.audit.encoding import encode_features, encode_inputs, encode_predictions, new_levels
-from sanity.audit.eyes import CLASSIFIER_ROWS, ENERGY_ROWS, EYES, Eyes
+from sanity.audit.eyes import CLASSIFIER_ROWS, ENERGY_ROWS, EYES, Eyes, subset_rows
 from sanity.audit.gates import trained_gates, units_gate
 from sanity.audit.margin import (
     BEYOND,
@@ -47,8 +47,8 @@ from sanity.threads import in_threads
 NOUN = "SHIFT"
 # Area under the curve less a half, and distance of a column; the second shifts by about .13 deviations.
 DELTA, COLUMN_DELTA = 0.05, 0.05
-# Fewest rows of a set, exchanges of the copies, and columns that are listed.
-ROWS, DRAWS_OF_COPIES, LISTED = 30, 199, 30
+# Fewest rows of a set, and the most that are looked at, drawn by unit; exchanges of the copies, and columns that are listed.
+ROWS, MOST_ROWS, DRAWS_OF_COPIES, LISTED = 30, 100_000, 199, 30
 # How the samples of a difference picture begin.
 PICTURE = "picture "
 FAMILIES = {"inputs": encode_inputs, "features": encode_features, "predictions": encode_predictions}
@@ -71,15 +71,45 @@ def shift(subject, *, seed, draws=999, tries=TRIES):
     if any(gate.status != "passed" for gate in gates):
         return [Evidence("shift", "inputs", subject.title, subject.sizes, {}, gates)]
 
+    looked = _draw_rows(subject, derive_seed(seed, "looked"))
+
     def measure(name):
-        encoded = FAMILIES[name](subject.test, subject.current)
+        encoded = FAMILIES[name](looked.test, looked.current)
         if encoded is None:
             return None
-        return _measure(subject, name, encoded, gates, derive_seed(seed, name), draws, tries)
+        return _measure(looked, name, encoded, gates, derive_seed(seed, name), draws, tries)
 
     rows = [evidence for evidence in in_threads(measure, FAMILIES) if evidence is not None]
     is_seen = any(row.samples and row.samples["p"][0] <= subject.alpha for row in rows)
-    return [_with_patches(row, subject.alpha) if is_seen else _without_patches(row) for row in rows]
+    rows = [_with_patches(row, subject.alpha) if is_seen else _without_patches(row) for row in rows]
+    return [_with_whole(row, subject, looked) for row in rows]
+
+
+def _draw_rows(subject, seed):
+    """The subject with so many rows of each set at most, whole units where these are small: `AuditSubject`."""
+    test, current = subject.test, subject.current
+    units = np.concatenate([test.units, current.units + test.units.max() + 1])
+    kept = subset_rows(units, np.arange(len(units)) >= len(test), MOST_ROWS, seed=seed)
+    if kept.all():
+        return subject
+    return replace(subject, test=test.take(kept[: len(test)]), current=current.take(kept[len(test) :]))
+
+
+def _with_whole(evidence, subject, looked):
+    """Evidence with what is said of all rows: new levels, and how many rows were not looked at."""
+    settings = evidence.settings
+    if not settings:
+        return evidence
+    shares = new_levels(subject.test, subject.current) if evidence.method == "inputs" else {}
+    levels = [{"name": key, "share": share} for key, share in shares.items()]
+    tables = {**settings["tables"], **({"Levels that the reference lacks": levels} if levels else {})}
+    also = (("rows looked at", f"{_counts(looked)}, of {_counts(subject)}, drawn by unit"),)
+    also = (*settings["also"], *(also if looked is not subject else ()))
+    return replace(evidence, settings={**settings, "tables": tables, "also": also})
+
+
+def _counts(subject):
+    return f"{len(subject.test):,} reference rows and {len(subject.current):,} current ones"
 
 
 def _patch_samples(eyes, sight, alpha):
@@ -136,7 +166,7 @@ def comparison_gates(subject, fewest):
     if subject.current is None:
         return (Gate("current data are there", "not applicable", "give rows of a later time with --current"),)
     counts = len(subject.test), len(subject.current)
-    words = f"{counts[0]:,} reference rows and {counts[1]:,} current ones"
+    words = _counts(subject)
     if min(counts) < fewest:
         return (Gate("both sets are large enough", "failed", f"{words}; {fewest} are needed of each"),)
     enough = Gate("both sets are large enough", "passed", words)
@@ -148,15 +178,14 @@ def _measure(subject, name, encoded, gates, seed, draws, tries):
     if not encoded.names:
         gate = Gate("columns to compare", "failed", "all columns are constant or left out")
         return Evidence("shift", name, subject.title, subject.sizes, {}, (*gates, gate))
-    # The eyes on the reference are gone before there are others, which take as much memory.
-    reference = encoded.take(~encoded.is_current)
-    null, margins = _look_at_reference(subject, reference, min(draws, DRAWS_OF_COPIES), tries, seed)
+    # The reference and the eyes on it are gone before there are others, which take as much memory.
+    null, margins = _look_at_reference(subject, encoded, min(draws, DRAWS_OF_COPIES), tries, seed)
     eyes = Eyes(encoded, seed=derive_seed(seed, "eyes"))
     sight, tried, marks = _look(subject, eyes, null, seed, draws, tries)
     effect, linear = drift_size(eyes, 1 - subject.alpha)
     delta = max(DELTA, margins[0]) if margins else DELTA
     p = min_p(sight.statistics)
-    tables, names = _tables(subject, name, eyes, sight, _column_margins(margins, reference, encoded), draws, seed)
+    tables, names = _tables(subject, eyes, sight, _column_margins(margins, encoded), draws, seed)
     tables["Eyes"] = [{"name": eye, "p": float(value)} for eye, value in zip(EYES, p)]
     samples = _patch_samples(eyes, sight, subject.alpha)
     names = names or _marked(samples, subject.alpha)
@@ -217,15 +246,18 @@ def _planted_sides(eyes, tries, seed):
     return sides, columns, amounts
 
 
-def _look_at_reference(subject, reference, draws, tries, seed):
-    """Alarms on blocks of neighbouring units of the reference, and how far its blocks of time differ."""
+def _look_at_reference(subject, encoded, draws, tries, seed):
+    """Alarms on blocks of neighbouring units of the reference, and how far its blocks of time differ: as a whole, and by column."""
+    reference = encoded.take(~encoded.is_current)
     if not reference.names:
         return np.zeros(tries, bool), None
     share = min(subject.current.unit_count / (subject.current.unit_count + subject.test.unit_count), 0.5)
     dealt = deal_blocks(reference.units, subject.test.times, share, seed=derive_seed(seed, "blocks"), count=tries)
     eyes = Eyes(reference.with_sides(dealt[0]), seed=derive_seed(seed, "reference"), by_side=False)
     sight = eyes.look(draws, copies=dealt)
-    return _alarms(sight.copies, sight.statistics[1:], subject.alpha), block_margins(eyes, subject.test.times)
+    margins = block_margins(eyes, subject.test.times)
+    by_name = margins and (margins[0], dict(zip(reference.names, margins[1])))
+    return _alarms(sight.copies, sight.statistics[1:], subject.alpha), by_name
 
 
 def _alarms(copies, exchanged, alpha):
@@ -241,13 +273,13 @@ def _order_gate(tried):
     return Gate(name, "failed", f"{tried.gate.words}; {words}") if failed else Gate(name, "passed", tried.gate.words)
 
 
-def _column_margins(margins, reference, encoded):
+def _column_margins(margins, encoded):
     """The margin of the distance of each column: float64 [columns]."""
-    by_name = dict(zip(reference.names, margins[1])) if margins else {}
+    by_name = margins[1] if margins else {}
     return np.array([max(COLUMN_DELTA, by_name.get(name, 0.0)) for name in encoded.names])
 
 
-def _tables(subject, name, eyes, sight, margins, draws, seed):
+def _tables(subject, eyes, sight, margins, draws, seed):
     """What the page shows, and the columns or pairs that stand out: dict, list of str."""
     columns, standing_out = _column_rows(eyes, sight, margins, subject.alpha)
     pairs = _pair_rows(eyes, sight, subject.alpha)
@@ -259,9 +291,6 @@ def _tables(subject, name, eyes, sight, margins, draws, seed):
         tables["Windows of time"] = _window_rows(windows)
     if eyes.encoded.left_out:
         tables["Columns left out"] = [{"name": key, "why": why} for key, why in eyes.encoded.left_out.items()]
-    shares = new_levels(subject.test, subject.current) if name == "inputs" else {}
-    if shares:
-        tables["Levels that the reference lacks"] = [{"name": key, "share": share} for key, share in shares.items()]
     return tables, standing_out or [row["name"] for row in pairs]
 
 

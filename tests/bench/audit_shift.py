@@ -35,7 +35,7 @@ def p_of(subject, seed, encode=encode_inputs):
 def products_classifier_p(subject, seed):
     """The same exchanges with a ridge classifier of columns, squares and products in the place of their largest difference."""
     eyes = eyes_of(subject, seed)
-    columns = np.column_stack([eyes.standard, products_of(eyes.standard)[0]])
+    columns = [eyes.standard, products_of(eyes.standard)[0]]
     ridge = Ridge(columns, eyes.folds, PENALTY_OF_PRODUCTS)
     sides = np.concatenate([subject_sides(eyes), *eyes.draw(DRAWS, "exchanged")])
     areas = ridge.areas(np.ascontiguousarray(sides.T).view("uint8"))

@@ -396,3 +396,58 @@ def test_arrays_that_a_model_holds_are_left_where_they_are(monkeypatch):
     assert len(added) == 2 and all(any("Maximum" in name for name in names) for names in added)
     for one, other in zip(together, each_turn_by_itself(network, work, monkeypatch)):
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_loop_holds_only_what_its_turns_read():
+    """Of a folded network a turn reads kernels that were computed before, and no variable of a BatchNormalization."""
+    network = networks.network(networks.flat())
+
+    @tf.function(autograph=False)
+    def in_a_loop(images):
+        def turn(step, _):
+            return step + 1, network.trace(images).logits()
+
+        start, shapes = (0, tf.zeros((1, 5))), (tf.TensorShape([]), tf.TensorShape([None, 5]))
+        with network.weights_before_loop():
+            return tf.while_loop(lambda step, _: step < 1, turn, start, shapes)[1]
+
+    images = networks.images(2)
+    compiled = in_a_loop.get_concrete_function(tf.TensorSpec([None, *images.shape[1:]]))
+    graph = compiled.graph
+    (loop,) = (op for op in graph.get_operations() if op.type in ("While", "StatelessWhile"))
+    variables = [tensor for tensor in loop.inputs if tensor.dtype == tf.resource]
+    scaled = [layer for layer in network.tree.values() if isinstance(layer, keras.layers.BatchNormalization)]
+    assert len(scaled) == 2 and len(variables) <= len(network.model.variables) - 4 * len(scaled)
+    exact = routines.logits(network, images)
+    np.testing.assert_allclose(compiled(tf.constant(images)), exact, rtol=1e-5, atol=1e-6)
+
+
+class Bounded(keras.layers.Layer):
+    """Asserts that no number is above 100."""
+
+    def call(self, x):
+        tf.raw_ops.Assert(condition=tf.reduce_all(x < 100.0), data=["above 100"])
+        return x
+
+
+def test_assertions_of_a_layer_are_run_in_each_turn():
+    inputs = keras.Input((networks.SIDE, networks.SIDE, 3))
+    network = networks.network(
+        networks.filled(keras.Model(inputs, networks.through(networks.parts(), Bounded()(inputs))))
+    )
+    images = networks.images()
+    assert (
+        network._recording.can_replay
+        and np.isfinite(lab.smoothgrad(network, images, lab.logit(1), samples=2, seed=0)).all()
+    )
+    with pytest.raises(tf.errors.InvalidArgumentError, match="above 100"):
+        lab.smoothgrad(network, 1000 + images, lab.logit(1), samples=2, seed=0)
+
+
+def test_a_climb_of_one_stretch_gives_the_bytes_of_one_with_snapshots():
+    network = networks.network(networks.flat())
+    alone = lab.maximize(network, lab.logit(range(2)), steps=5, seed=0)
+    beside = lab.maximize(network, lab.logit(range(2)), steps=5, seed=0, snapshots=[2])
+    np.testing.assert_array_equal(alone.images, beside.images)
+    np.testing.assert_array_equal(alone.curves, beside.curves)
+    assert alone.snapshots is None and beside.snapshots.shape[1] == 2

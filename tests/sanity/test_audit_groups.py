@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import norm
 
 from lab.refusal import Refused
-from sanity.audit.groups import Comparison, Grouping, Metric, _plant, group_by, list_metrics
+from sanity.audit.groups import Comparison, Grouping, Metric, _look_at, _plant, group_by, list_metrics
 from sanity.audit.questions import refuse_costs
 from sanity.audit.rows import AuditSubject, Column, Rows
 from sanity.audit.sheet import ColumnSheet, Decision, Sheet, open_sheet
@@ -51,11 +51,30 @@ def test_rates_are_those_of_fairlearn():
         np.testing.assert_allclose(gaps.range, expected.max() - expected.min(), atol=1e-12)
 
 
+@pytest.mark.parametrize("whole", (True, False), ids=["units of one group", "units of several groups"])
+def test_exchanged_distances_are_those_of_the_rows_themselves(whole):
+    rng = np.random.default_rng(3)
+    units = rng.integers(60, size=200)
+    codes = rng.integers(3, size=60)[units] if whole else rng.integers(3, size=200)
+    groupings = [Grouping("three", tuple("abc"), codes, ("three",)), Grouping("two", tuple("ab"), codes % 2, ("two",))]
+    metrics = [Metric("rate", (rng.random(200) < 0.4).astype("float64")), Metric("error", rng.random(200))]
+    compared = [Comparison(metric, grouping, units) for grouping in groupings for metric in metrics]
+    order = compared[0].order
+    places = np.array(list(order.exchanged(5, seed=0)))
+    for number, means, distances in _look_at(compared, places):
+        metric, grouping = compared[number].metric, compared[number].grouping
+        for draw, moved in enumerate(places):
+            exchanged = Comparison(Metric("", metric.values[order.rows(moved)]), grouping, units)
+            expected = exchanged.measure(exchanged.values[None])
+            np.testing.assert_allclose(means[draw], expected[0][0])
+            np.testing.assert_allclose(distances[draw], exchanged.standardize(*expected)[0])
+
+
 def test_rates_and_distances_are_those_of_a_slow_formula():
     rng = np.random.default_rng(0)
     codes, units, values = rng.integers(3, size=90), rng.integers(30, size=90), rng.random(90).round()
     comparison = Comparison(Metric("any", values), Grouping("any", tuple("abc"), codes, ("any",)), units)
-    mean, variance, other, other_variance = (part[0] for part in comparison.measure(values[None]))
+    mean, variance, other, other_variance = (part[0] for part in comparison.measure(comparison.values[None]))
     cells = [(unit, code) for unit in range(30) for code in range(3) if ((units == unit) & (codes == code)).any()]
     everything = sum(np.sum((values - values.mean())[(units == u) & (codes == c)]) ** 2 for u, c in cells) / len(cells)
     for code in range(3):

@@ -384,12 +384,13 @@ def test_settings_of_simple_models_are_chosen_on_some_rows_and_models_are_traine
     monkeypatch.setattr(ladder._Data, "answers", lambda *args: sizes.append(len(args[2])) or fit(*args))
     (evidence, *_) = simpler.simpler(subject, seed=0, draws=99, tries=4, budget=2)
     assert evidence.settings["tuned_on"] == [150, 400]
-    assert set(sizes) == {120, 400}
+    # Two thirds of the rows that were drawn, once for each of two settings of four models and for three columns.
+    assert sizes.count(100) == 2 * 4 + 3 and sizes.count(400) == 6 and len(sizes) == 17
     words = judge([evidence])[0].also
     assert "150 of 400 training rows" in dict(words)["rows that chose settings"]
 
 
-@pytest.mark.parametrize("rare, drawn", [(5000, 10_000), (200, 25_000), (50, 50_000)])
+@pytest.mark.parametrize("rare, drawn", [(5000, 15_000), (200, 37_500), (50, 50_000)])
 def test_settings_are_chosen_on_more_rows_where_nearly_all_have_one_label(rare, drawn):
     subject = ladders.make_subject(ladders.linear_score, seed=0, train=50, test=30, columns=3)
     train = subject.train.take(np.arange(50_000) % 50)

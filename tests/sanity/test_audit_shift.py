@@ -70,7 +70,7 @@ def test_every_exchange_is_fitted_again():
     rng = np.random.default_rng(3)
     columns, sides = rng.standard_normal((120, 3)).astype("float32"), rng.random((120, 2)) < 0.4
     folds = unit_folds(np.arange(120), 5, seed=0)
-    for rows, predicted in Ridge(columns, folds, 1e-9).predictions(sides.view("uint8")):
+    for rows, predicted in Ridge([columns], folds, 1e-9).predictions(sides.view("uint8")):
         others = np.setdiff1d(np.arange(120), rows)
         for draw in range(2):
             fitted = LinearRegression().fit(columns[others], sides[others, draw].astype(float))
@@ -79,7 +79,7 @@ def test_every_exchange_is_fitted_again():
 
 def test_one_side_is_predicted_as_among_many():
     rng = np.random.default_rng(4)
-    ridge = Ridge(rng.standard_normal((200, 8)).astype("float32"), unit_folds(np.arange(200), 5, seed=0))
+    ridge = Ridge([rng.standard_normal((200, 8)).astype("float32")], unit_folds(np.arange(200), 5, seed=0))
     sides = (rng.random((200, 12)) < 0.4).view("uint8")
     for (_, many), (_, alone) in zip(ridge.predictions(sides), ridge.predictions(sides[:, :1])):
         assert alone[:, 0] == pytest.approx(many[:, 0], abs=1e-4)
@@ -103,7 +103,7 @@ def test_an_interval_of_the_area_covers():
         rng = np.random.default_rng(seed)
         side = np.arange(200) >= 100
         values = (rng.standard_normal(200) + side)[:, None].astype("float32")
-        interval = area_interval(Ridge(values, unit_folds(np.arange(200), 5, seed=seed)), side, np.arange(200))
+        interval = area_interval(Ridge([values], unit_folds(np.arange(200), 5, seed=seed)), side, np.arange(200))
         covered.append(interval.low <= stats.norm.cdf(1 / np.sqrt(2)) - 0.5 <= interval.high)
     assert wilson_interval(sum(covered), 60).high >= 0.95 and np.mean(covered) > 0.85
 
@@ -226,6 +226,26 @@ def test_a_tiny_shift_of_many_rows_is_within_the_margin_and_what_was_drawn_is_sa
     (verdict,) = verdict_of(shifts.subject_of(*map(shifts.rows_of, (reference, current))), tries=5)
     assert (verdict.outcome, verdict.finding) == ("PASS", "SHIFT WITHIN THE MARGIN")
     assert "at most 2,000" in verdict.also["rows of the energy distance"]
+
+
+def test_of_very_many_rows_some_are_looked_at_and_new_levels_are_counted_in_all(monkeypatch):
+    monkeypatch.setattr("sanity.checks.shift.MOST_ROWS", 400)
+    rng = np.random.default_rng(0)
+
+    def rows(count, levels, moved):
+        kinds = Column("kind", rng.integers(levels, size=count).astype("float64"), ("a", "b", "new")[:levels])
+        return Rows((Column("x", rng.standard_normal(count) + moved), kinds), np.arange(count) // 2)
+
+    subject = shifts.subject_of(rows(3000, 2, 0.0), rows(1500, 3, 0.8))
+    (evidence,) = shift(subject, seed=0, draws=99, tries=4)
+    words = dict(evidence.settings["also"])["rows looked at"]
+    assert (
+        words
+        == "400 reference rows and 400 current ones, of 3,000 reference rows and 1,500 current ones, drawn by unit"
+    )
+    assert evidence.sizes["rows"] == 400 and evidence.samples["p"][0] <= 0.05
+    (level,) = evidence.settings["tables"]["Levels that the reference lacks"]
+    assert level["share"] == (subject.current.column("kind").values == 2).mean()
 
 
 def test_families_are_reported_apart():
