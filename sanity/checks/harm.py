@@ -107,19 +107,21 @@ def _tried(subject, reference, current, delta, seed, tries):
     share = min(current.unit_count / (current.unit_count + reference.unit_count), 0.5)
     dealt = deal_blocks(reference.units, reference.times, share, seed=derive_seed(seed, "blocks"), count=tries)
 
+    rest = iter(dealt)
+
+    # What is said of a copy is kept, and not the copy.
     def rises(values, numbers, side):
         level = 1 - subject.alpha
         return error_rise(values[~side], values[side], numbers[~side], numbers[side], level=level).low > 0
 
-    def plant(size, copy_seed):
-        side = draw_sides(units, is_current, 1, seed=copy_seed)[1]
-        return _with_more(errors, side, size * delta, reference.is_regression, copy_seed), units, side
+    def rises_by_chance(copy_seed):
+        return rises(reference.errors, reference.units, next(rest))
 
-    rest = iter(dealt)
-    copies = list_copies(
-        lambda copy_seed: (reference.errors, reference.units, next(rest)), plant, seed=seed, tries=tries
-    )
-    return read_copies([rises(*copy) for copy in copies], tries)
+    def rises_where_planted(size, copy_seed):
+        side = draw_sides(units, is_current, 1, seed=copy_seed)[1]
+        return rises(_with_more(errors, side, size * delta, reference.is_regression, copy_seed), units, side)
+
+    return read_copies(list_copies(rises_by_chance, rises_where_planted, seed=seed, tries=tries), tries)
 
 
 def _with_more(errors, side, rise, is_regression, seed):
