@@ -137,17 +137,21 @@ def try_differences(differences, values, units, margins, *, seed, tries=TRIES, c
         silent = Tries(np.zeros(tries, bool), np.zeros((len(SIZES), tries), bool))
         return [silent] * sums.shape[1]
     residual = sums - sums.sum(axis=0) / sizes.sum() * sizes[:, None]
+
+    # One copy at a time: all copies of a large table take more memory than all else.
+    def bounds(signs, more=0.0):
+        return _bounds(signs[:, None] * residual + more, sizes, differences.quantile, counted)
+
     rng = np.random.default_rng(derive_seed(seed, "null"))
-    signs = np.stack([_stretch_signs(len(sizes), rng) for _ in range(tries)])
-    low, high = _bounds(signs[:, :, None] * residual, sizes, differences.quantile, counted)
-    null = ((low > 0) | (high < 0)).any(axis=1)
+    null = [bounds(_stretch_signs(len(sizes), rng)) for _ in range(tries)]
     rng = np.random.default_rng(derive_seed(seed, "planted"))
     planted = []
     for size in SIZES:
-        signs = rng.choice([-1.0, 1.0], (tries, len(sizes)))
-        planted_sums = signs[:, :, None] * residual + _added(size * np.asarray(margins), sizes, rng, tries, counted)
-        planted.append(_bounds(planted_sums, sizes, differences.quantile, counted)[0] > 0)
-    return [Tries(null, np.stack(planted)[:, :, test]) for test in range(len(residual.T))]
+        signs, rates = rng.choice([-1.0, 1.0], (tries, len(sizes))), size * np.asarray(margins)
+        low = [bounds(turned, _added(rates, sizes, rng, counted))[0] for turned in signs]
+        planted.append(np.reshape(low, (tries, -1)) > 0)
+    alarms = np.array([((low > 0) | (high < 0)).any() for low, high in null], bool)
+    return [Tries(alarms, np.stack(planted)[:, :, test]) for test in range(len(residual.T))]
 
 
 def _stretch_signs(count, rng):
@@ -157,10 +161,10 @@ def _stretch_signs(count, rng):
     return rng.choice([-1.0, 1.0], places.max() + 1)[places]
 
 
-def _added(rates, sizes, rng, tries, counted):
-    """What raises the mean by the rates: of counts by whole errors, float64 [tries, units, tests]."""
+def _added(rates, sizes, rng, counted):
+    """What raises the mean by the rates: of counts by whole errors, float64 [units, tests]."""
     counted = np.zeros(len(rates), bool) if counted is None else np.asarray(counted)
-    whole = rng.binomial(sizes[None, :, None], np.clip(rates, 0, 1), (tries, len(sizes), len(rates)))
+    whole = rng.binomial(sizes[:, None], np.clip(rates, 0, 1), (len(sizes), len(rates)))
     return np.where(counted, whole, rates * sizes[:, None])
 
 
