@@ -16,6 +16,9 @@ from lab.propagation import Owners, pair_operations, propagate, stands_for_all
 from lab.refusal import Refused
 from lab.scoring import KnownOutputs, is_class_score, is_linear_score, mean_over_positions, score
 
+# Samples of a row that a turn takes where there are many rows: their sum goes through the first layer at once.
+TOGETHER = 4
+
 
 def scores(network, inputs, objective, *, computed=None):
     """The objective's score of each sample.
@@ -486,8 +489,9 @@ def sampled_gradient(network, inputs, objective, draw, options, samples, *, besi
     refuse_integers(network)
     (arrays, numbers), weights = prepare(network, inputs, objective)
     batched = (arrays, numbers, arrays if beside is None else beside)
-    shared = (weights, options, np.int32(samples), np.int32(sample_width(network, arrays, samples)))
-    sums = run(network, ("sampled", objective.structure, draw, squares), body, batched, shared)
+    most = max(1, chunks.size(network) // min(samples, TOGETHER))
+    shared = (weights, options, np.int32(samples), np.int32(sample_width(network, arrays, samples, most)))
+    sums = run(network, ("sampled", objective.structure, draw, squares), body, batched, shared, most=most)
     return sums if squares else sums[0]
 
 
@@ -648,19 +652,20 @@ def over_samples(samples, width, step, state):
     return tf.while_loop(lambda start, _: start < samples, turn, (tf.constant(0), state), parallel_iterations=1)[1]
 
 
-def sample_width(network, arrays, samples):
+def sample_width(network, arrays, samples, most_rows=None):
     """How many samples of every row a turn takes: as fit into memory, with the fewest beyond the last sample.
 
     Args:
         network: a `Network`.
         arrays: the inputs, all rows.
         samples: int, samples of a row in all.
+        most_rows: int, rows of a chunk at most; None: as many as fit.
 
     Returns:
         int of 1 or more.
     """
     most = chunks.size(network)
-    rows = min(len(tf.nest.flatten(arrays)[0]), most)
+    rows = chunks.even_size(len(tf.nest.flatten(arrays)[0]), most_rows or most)
     width = min(max(1, most // rows), samples)
     return min(range(max(1, width // 2), width + 1), key=lambda taken: (-(-samples // taken) * taken, -taken))
 

@@ -2,6 +2,7 @@
 
 CALIBRATION = "[sanity/CALIBRATION.md](sanity/CALIBRATION.md)"
 COUNTED = {
+    "audit_drawn": f"alarms and power of questions that look at a part of large tables, {CALIBRATION}.",
     "audit_failures": f"alarms of slices, clusters and calibration, {CALIBRATION}.",
     "audit_groups": f"alarms of group gaps and of stand-ins, {CALIBRATION}.",
     "audit_proxies": f"alarms of erasures from a layer, costs, untrained networks, counterparts and replicates, {CALIBRATION}.",

@@ -8,7 +8,7 @@ from tests.bench.table import Figure, Row, benchmarks
 PEAKS = (
     ("smoothgrad", 256, "smoothgrad", 8, 1.1),
     ("cascade", 8, "gradient", 8, 1.1),
-    ("maximize", 256, "maximize", 32, 1.1),
+    ("maximize", 256, "maximize", 52, 1.1),
     ("deeplift", BATCH, "gradient", BATCH, None),
     ("lrp", BATCH, "gradient", BATCH, None),
 )
