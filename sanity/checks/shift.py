@@ -36,7 +36,7 @@ from sanity.audit.margin import (
     register_margin_rule,
 )
 from sanity.audit.patches import PatchGaps, compare_patches, differing, patch_rows, patch_words, planted_marks
-from sanity.audit.permutation import min_p
+from sanity.audit.permutation import level_rows, min_p
 from sanity.checks import checks
 from sanity.evidence import Evidence, Gate
 from sanity.ruling import About
@@ -72,6 +72,10 @@ def shift(subject, *, seed, draws=999, tries=TRIES):
         return [Evidence("shift", "inputs", subject.title, subject.sizes, {}, gates)]
 
     looked = _draw_rows(subject, derive_seed(seed, "looked"))
+    if min(len(looked.test), len(looked.current)) < ROWS:
+        words = f"{_counts(looked)} where units of both sets give about as many; {ROWS} are needed of each"
+        gates = (*gates, Gate("units are of about one size", "failed", words))
+        return [Evidence("shift", "inputs", subject.title, subject.sizes, {}, gates)]
 
     def measure(name):
         encoded = FAMILIES[name](looked.test, looked.current)
@@ -86,10 +90,12 @@ def shift(subject, *, seed, draws=999, tries=TRIES):
 
 
 def _draw_rows(subject, seed):
-    """The subject with so many rows of each set at most, whole units where these are small: `AuditSubject`."""
+    """The subject with units of about one size in both sets, and so many rows of each set at most: `AuditSubject`."""
     test, current = subject.test, subject.current
     units = np.concatenate([test.units, current.units + test.units.max() + 1])
-    kept = subset_rows(units, np.arange(len(units)) >= len(test), MOST_ROWS, seed=seed)
+    is_current = np.arange(len(units)) >= len(test)
+    kept = level_rows(units, is_current, seed=derive_seed(seed, "level"))
+    kept[kept] = subset_rows(units[kept], is_current[kept], MOST_ROWS, seed=seed)
     if kept.all():
         return subject
     return replace(subject, test=test.take(kept[: len(test)]), current=current.take(kept[len(test) :]))
