@@ -20,6 +20,7 @@ from sanity.audit.drift import (
     drift_size,
     look_at_windows,
     planted_statistics,
+    window_counts,
 )
 from sanity.audit.encoding import encode_features, encode_inputs, encode_predictions, new_levels
 from sanity.audit.eyes import CLASSIFIER_ROWS, ENERGY_ROWS, EYES, Eyes, subset_rows
@@ -49,8 +50,8 @@ NOUN = "SHIFT"
 DELTA, COLUMN_DELTA = 0.05, 0.05
 # Fewest rows of a set, and the most that are looked at, drawn by unit; exchanges of the copies, and columns that are listed.
 ROWS, MOST_ROWS, DRAWS_OF_COPIES, LISTED = 30, 100_000, 199, 30
-# How the samples of a difference picture begin.
-PICTURE = "picture "
+# How the samples of a difference picture begin, and what is said of windows.
+PICTURE, WINDOWS = "picture ", "Windows of time"
 FAMILIES = {"inputs": encode_inputs, "features": encode_features, "predictions": encode_predictions}
 
 
@@ -109,9 +110,18 @@ def _with_whole(evidence, subject, looked):
     shares = new_levels(subject.test, subject.current) if evidence.method == "inputs" else {}
     levels = [{"name": key, "share": share} for key, share in shares.items()]
     tables = {**settings["tables"], **({"Levels that the reference lacks": levels} if levels else {})}
+    if WINDOWS in tables and looked is not subject:
+        counts = window_counts(looked.current, subject.current)
+        tables[WINDOWS] = [_of_all(row, int(count)) for row, count in zip(tables[WINDOWS], counts)]
     also = (("rows looked at", f"{_counts(looked)}, of {_counts(subject)}, drawn by unit"),)
     also = (*settings["also"], *(also if looked is not subject else ()))
     return replace(evidence, settings={**settings, "tables": tables, "also": also})
+
+
+def _of_all(row, count):
+    """A listed window with how many of all rows lie in it."""
+    looked = {"rows": count, "rows looked at": row.get("rows looked at", row["rows"])}
+    return {"start": row["start"], **looked, **{name: row[name] for name in ("p", "distance", "column")}}
 
 
 def _counts(subject):
@@ -294,7 +304,7 @@ def _tables(subject, eyes, sight, margins, draws, seed):
         tables["Squares and products of columns"] = pairs[:LISTED]
     windows = look_at_windows(eyes, subject.current.times, draws, seed=seed)
     if windows is not None:
-        tables["Windows of time"] = _window_rows(windows)
+        tables[WINDOWS] = _window_rows(windows)
     if eyes.encoded.left_out:
         tables["Columns left out"] = [{"name": key, "why": why} for key, why in eyes.encoded.left_out.items()]
     return tables, standing_out or [row["name"] for row in pairs]

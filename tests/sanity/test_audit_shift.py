@@ -278,6 +278,17 @@ def test_a_small_set_beside_a_very_large_one_is_looked_at_as_a_whole(monkeypatch
     assert dict(evidence.settings["also"])["rows looked at"].split(", of ")[0].endswith("and 60 current ones")
 
 
+def test_windows_say_how_many_of_all_rows_lie_in_them(monkeypatch):
+    monkeypatch.setattr("sanity.checks.shift.MOST_ROWS", 600)
+    (evidence,) = shift(shifts.days(0, days=120, current=60), seed=0, draws=19, tries=1)
+    windows = evidence.settings["tables"]["Windows of time"]
+    assert sum(window["rows"] for window in windows) == 60 * 25
+    drawn = sum(window["rows looked at"] for window in windows)
+    assert f" and {drawn} current ones, of" in dict(evidence.settings["also"])["rows looked at"] and drawn <= 600
+    later = [window["start"] for window in windows[1:]] + [120]
+    assert [window["rows"] for window in windows[1:-1]] == [25 * (b - a) for a, b in zip(later[:-2], later[1:-1])]
+
+
 def test_families_are_reported_apart():
     subject = shifts.answered("ignored", 0, (800, 500))
     verdicts = {verdict.method: verdict for verdict in verdict_of(subject)}
