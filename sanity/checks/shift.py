@@ -22,7 +22,7 @@ from sanity.audit.drift import (
     planted_statistics,
     window_counts,
 )
-from sanity.audit.encoding import encode_features, encode_inputs, encode_predictions, new_levels
+from sanity.audit.encoding import CONSTANT, encode_features, encode_inputs, encode_predictions, new_levels
 from sanity.audit.eyes import CLASSIFIER_ROWS, ENERGY_ROWS, EYES, Eyes, subset_rows
 from sanity.audit.gates import trained_gates, units_gate
 from sanity.audit.margin import (
@@ -50,8 +50,8 @@ NOUN = "SHIFT"
 DELTA, COLUMN_DELTA = 0.05, 0.05
 # Fewest rows of a set, and the most that are looked at, drawn by unit; exchanges of the copies, and columns that are listed.
 ROWS, MOST_ROWS, DRAWS_OF_COPIES, LISTED = 30, 100_000, 199, 30
-# How the samples of a difference picture begin, and what is said of windows.
-PICTURE, WINDOWS = "picture ", "Windows of time"
+# How the samples of a difference picture begin, and what is said of windows, and of columns.
+PICTURE, WINDOWS, LEFT_OUT = "picture ", "Windows of time", "Columns left out"
 FAMILIES = {"inputs": encode_inputs, "features": encode_features, "predictions": encode_predictions}
 
 
@@ -107,15 +107,27 @@ def _with_whole(evidence, subject, looked):
     settings = evidence.settings
     if not settings:
         return evidence
-    shares = new_levels(subject.test, subject.current) if evidence.method == "inputs" else {}
-    levels = [{"name": key, "share": share} for key, share in shares.items()]
-    tables = {**settings["tables"], **({"Levels that the reference lacks": levels} if levels else {})}
-    if WINDOWS in tables and looked is not subject:
+    tables, also = settings["tables"], settings["also"]
+    if evidence.method == "inputs":
+        shares = new_levels(subject.test, subject.current)
+        levels = [{"name": key, "share": share} for key, share in shares.items()]
+        tables = {**tables, **({"Levels that the reference lacks": levels} if levels else {})}
+    if looked is not subject:
+        tables = _of_drawn(tables, subject, looked)
+        also = (*also, ("rows looked at", f"{_counts(looked)}, of {_counts(subject)}, drawn by unit"))
+    return replace(evidence, settings={**settings, "tables": tables, "also": also})
+
+
+def _of_drawn(tables, subject, looked):
+    """Tables of drawn rows, that say what is true of all rows and what of these: dict."""
+    tables = dict(tables)
+    if WINDOWS in tables:
         counts = window_counts(looked.current, subject.current)
         tables[WINDOWS] = [_of_all(row, int(count)) for row, count in zip(tables[WINDOWS], counts)]
-    also = (("rows looked at", f"{_counts(looked)}, of {_counts(subject)}, drawn by unit"),)
-    also = (*settings["also"], *(also if looked is not subject else ()))
-    return replace(evidence, settings={**settings, "tables": tables, "also": also})
+    if LEFT_OUT in tables:
+        whys = {CONSTANT: f"{CONSTANT} in the rows that were looked at"}
+        tables[LEFT_OUT] = [{**row, "why": whys.get(row["why"], row["why"])} for row in tables[LEFT_OUT]]
+    return tables
 
 
 def _of_all(row, count):
@@ -306,7 +318,7 @@ def _tables(subject, eyes, sight, margins, draws, seed):
     if windows is not None:
         tables[WINDOWS] = _window_rows(windows)
     if eyes.encoded.left_out:
-        tables["Columns left out"] = [{"name": key, "why": why} for key, why in eyes.encoded.left_out.items()]
+        tables[LEFT_OUT] = [{"name": key, "why": why} for key, why in eyes.encoded.left_out.items()]
     return tables, standing_out or [row["name"] for row in pairs]
 
 

@@ -278,6 +278,15 @@ def test_a_small_set_beside_a_very_large_one_is_looked_at_as_a_whole(monkeypatch
     assert dict(evidence.settings["also"])["rows looked at"].split(", of ")[0].endswith("and 60 current ones")
 
 
+def test_a_column_that_varies_in_rows_that_were_not_looked_at_is_not_called_constant(monkeypatch):
+    monkeypatch.setattr("sanity.checks.shift.MOST_ROWS", 300)
+    values = np.random.default_rng(0).standard_normal((4000, 3))
+    values[:, 2] = np.arange(4000) == 1700
+    (evidence,) = shift(shifts.subject_of(*map(shifts.rows_of, np.split(values, [3000]))), seed=0, draws=19, tries=1)
+    (column,) = evidence.settings["tables"]["Columns left out"]
+    assert column == {"name": "c2", "why": "constant in the rows that were looked at"}
+
+
 def test_windows_say_how_many_of_all_rows_lie_in_them(monkeypatch):
     monkeypatch.setattr("sanity.checks.shift.MOST_ROWS", 600)
     (evidence,) = shift(shifts.days(0, days=120, current=60), seed=0, draws=19, tries=1)
