@@ -390,10 +390,9 @@ def test_settings_of_simple_models_are_chosen_on_some_rows_and_models_are_traine
     assert "150 of 400 training rows" in dict(words)["rows that chose settings"]
 
 
-@pytest.mark.parametrize("sizes", ([1400, *[20] * 5], [1450, *[1] * 50]), ids=("small sites", "single rows"))
-def test_beside_one_very_large_unit_no_handful_of_rows_chooses_settings(sizes, monkeypatch):
+def test_beside_one_very_large_unit_no_handful_of_rows_chooses_settings(monkeypatch):
     monkeypatch.setattr(ladder, "MOST_TUNED", 600)
-    taken = []
+    taken, sizes = [], [1450, *[1] * 50]
     for seed in range(6):
         subject = ladders.make_subject(lambda x: 2 * x[:, 2], seed=seed, train=1500, test=30, columns=4)
         train = replace(subject.train, units=np.repeat(np.arange(len(sizes)), sizes))
