@@ -215,6 +215,27 @@ class Windows:
     column: list
 
 
+def window_counts(drawn, whole):
+    """How many of all rows lie in each of the windows that drawn ones were cut into, by the mean times of their units.
+
+    Args:
+        drawn: `Rows` with windows.
+        whole: `Rows` that they were drawn from.
+
+    Returns:
+        int [windows].
+    """
+    windows, means = time_blocks(drawn.times, drawn.units), _unit_times(drawn)
+    edges = [means[windows == window].min() for window in range(1, windows.max() + 1)]
+    return np.bincount(np.searchsorted(edges, _unit_times(whole), side="right"), minlength=len(edges) + 1)
+
+
+def _unit_times(rows):
+    """The mean time of the unit of each row: float64 [rows]."""
+    numbers, counts = np.unique(rows.units, return_inverse=True, return_counts=True)[1:]
+    return (np.bincount(numbers, rows.times) / counts)[numbers]
+
+
 def look_at_windows(eyes, times, draws, *, seed):
     """Which windows of time of the current rows differ from the reference.
 

@@ -15,6 +15,8 @@ from sanity.audit.rows import Column
 # Rows of both sets that a level needs for a column, and columns of a category at most; deviations at which values are cut, and
 # components of many channels.
 FREQUENT, MOST_LEVELS, CUT, COMPONENTS = 10, 500, 5.0, 50
+# Why a column is left out that has one value.
+CONSTANT = "constant"
 
 
 @dataclass(frozen=True)
@@ -231,7 +233,7 @@ def without_constants(encoded):
         encoded: `Encoded`.
     """
     varies = np.array([_varies(values) for values in encoded.values.T], bool)
-    left_out = {name: "constant" for name, varying in zip(encoded.names, varies) if not varying}
+    left_out = {name: CONSTANT for name, varying in zip(encoded.names, varies) if not varying}
     return replace(
         encoded,
         names=[name for name, varying in zip(encoded.names, varies) if varying],

@@ -1,7 +1,7 @@
 """Ladder: simple models, from a constant answer to an additive one with pairs, trained on the rows of a network.
 
 Each rung is tuned by five folds of the training rows, whole units at a time, over as many candidates as every other one. Of very
-many rows some are drawn, and a third of these is held out once, in a fifth of the time.
+many rows some are drawn, and a third of these is held out once, in a fifth of the time, where it is large and has every label.
 """
 
 import importlib.util
@@ -213,16 +213,30 @@ def train_ladder(train, test, *, seed, budget=BUDGET, names=None):
         list of `Rung`.
     """
     train = train.take(train.labelled)
-    tuned = tuning_rows(train, seed=seed)
-    folds = np.full(len(train), -1)
-    parts, held = (PARTS, 1) if len(tuned) < len(train) else (FOLDS, FOLDS)
-    folds[tuned] = unit_folds(train.units[tuned], parts, seed=derive_seed(seed, "folds"))
+    folds, held = _cut(train, tuning_rows(train, seed=seed), derive_seed(seed, "folds"))
     data = _Data(train, test, folds, held, derive_seed(seed, "trained"))
     known = [name for name in names or rung_names(test) if _can_be_trained(name, train)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.filterwarnings("ignore", "Missing values detected")  # Of plots that are not drawn here.
         return _train([_plan(name, data, budget) for name in known], data)
+
+
+def _cut(train, tuned, seed):
+    """Folds of the training rows, and how many are held out: int [rows], -1 for those that choose no settings, and int."""
+    folds = np.full(len(train), -1)
+    folds[tuned] = unit_folds(train.units[tuned], PARTS, seed=seed)
+    if len(tuned) < len(train) and _stands_for_all(train.labels, folds):
+        return folds, 1
+    folds[tuned] = unit_folds(train.units[tuned], FOLDS, seed=seed)
+    return folds, FOLDS
+
+
+def _stands_for_all(labels, folds):
+    """Whether the first part has half of its share of the most rows at least, and every label: one large unit leaves few."""
+    held, tuned = labels[folds == 0], labels[folds >= 0]
+    has_all = labels.dtype.kind == "f" or len(np.unique(held)) == len(np.unique(tuned))
+    return len(held) >= MOST_TUNED / (2 * PARTS) and has_all
 
 
 def _can_be_trained(name, train):

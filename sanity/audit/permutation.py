@@ -8,6 +8,8 @@ import numpy as np
 
 # Units of nearly the same size that exchange their values.
 NEIGHBOURS = 8
+# How far sizes of the units of two sides may differ, as a ratio, and caps of a unit that are tried.
+ALIKE, CAPS = 1.25, 200
 
 
 def exchange_rows(units, draws, *, seed, strata=None):
@@ -181,6 +183,33 @@ def capped_rows(units, most, *, seed):
     kept = np.empty(len(numbers), bool)
     kept[order] = np.arange(len(numbers)) - (np.cumsum(counts) - counts)[numbers[order]] < most
     return kept
+
+
+def level_rows(units, is_current, *, seed):
+    """Rows of which the units of both sides have about as many: all, or no more of each unit than leaves sides alike.
+
+    Where units of one side are larger, dealing units anew changes how many rows a side has. With it changes how far chance
+    moves its means. Days of 100 and of 20 rows alarmed in 22 of 40 audits where nothing was.
+
+    Args:
+        units: int [rows]; no unit is on both sides.
+        is_current: bool [rows].
+        seed: int.
+
+    Returns:
+        bool [rows].
+    """
+    _, first, sizes = np.unique(units, return_index=True, return_counts=True)
+    sides = np.asarray(is_current)[first]
+    caps = np.unique(np.geomspace(1, sizes.max(), CAPS).round().astype(int))[::-1]
+    most = next(cap for cap in caps if _are_alike(np.minimum(sizes, cap), sides))
+    return capped_rows(units, most, seed=seed) if most < sizes.max() else np.ones(len(units), bool)
+
+
+def _are_alike(sizes, sides):
+    """Whether units of two sides have about as many rows, in the mean and in the mean of squares, which variances go by."""
+    means = [[(sizes[part] ** power).mean() for part in (sides, ~sides)] for power in (1, 2)]
+    return all(max(pair) <= ALIKE**power * min(pair) for power, pair in zip((1, 2), means))
 
 
 def resample_units(units, *, seed):

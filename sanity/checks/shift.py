@@ -20,8 +20,9 @@ from sanity.audit.drift import (
     drift_size,
     look_at_windows,
     planted_statistics,
+    window_counts,
 )
-from sanity.audit.encoding import encode_features, encode_inputs, encode_predictions, new_levels
+from sanity.audit.encoding import CONSTANT, encode_features, encode_inputs, encode_predictions, new_levels
 from sanity.audit.eyes import CLASSIFIER_ROWS, ENERGY_ROWS, EYES, Eyes, subset_rows
 from sanity.audit.gates import trained_gates, units_gate
 from sanity.audit.margin import (
@@ -36,7 +37,7 @@ from sanity.audit.margin import (
     register_margin_rule,
 )
 from sanity.audit.patches import PatchGaps, compare_patches, differing, patch_rows, patch_words, planted_marks
-from sanity.audit.permutation import min_p
+from sanity.audit.permutation import level_rows, min_p
 from sanity.checks import checks
 from sanity.evidence import Evidence, Gate
 from sanity.ruling import About
@@ -49,8 +50,8 @@ NOUN = "SHIFT"
 DELTA, COLUMN_DELTA = 0.05, 0.05
 # Fewest rows of a set, and the most that are looked at, drawn by unit; exchanges of the copies, and columns that are listed.
 ROWS, MOST_ROWS, DRAWS_OF_COPIES, LISTED = 30, 100_000, 199, 30
-# How the samples of a difference picture begin.
-PICTURE = "picture "
+# How the samples of a difference picture begin, and what is said of windows, and of columns.
+PICTURE, WINDOWS, LEFT_OUT = "picture ", "Windows of time", "Columns left out"
 FAMILIES = {"inputs": encode_inputs, "features": encode_features, "predictions": encode_predictions}
 
 
@@ -72,6 +73,10 @@ def shift(subject, *, seed, draws=999, tries=TRIES):
         return [Evidence("shift", "inputs", subject.title, subject.sizes, {}, gates)]
 
     looked = _draw_rows(subject, derive_seed(seed, "looked"))
+    if min(len(looked.test), len(looked.current)) < ROWS:
+        words = f"{_counts(looked)} where units of both sets give about as many; {ROWS} are needed of each"
+        gates = (*gates, Gate("units are of about one size", "failed", words))
+        return [Evidence("shift", "inputs", subject.title, subject.sizes, {}, gates)]
 
     def measure(name):
         encoded = FAMILIES[name](looked.test, looked.current)
@@ -86,10 +91,12 @@ def shift(subject, *, seed, draws=999, tries=TRIES):
 
 
 def _draw_rows(subject, seed):
-    """The subject with so many rows of each set at most, whole units where these are small: `AuditSubject`."""
+    """The subject with units of about one size in both sets, and so many rows of each set at most: `AuditSubject`."""
     test, current = subject.test, subject.current
     units = np.concatenate([test.units, current.units + test.units.max() + 1])
-    kept = subset_rows(units, np.arange(len(units)) >= len(test), MOST_ROWS, seed=seed)
+    is_current = np.arange(len(units)) >= len(test)
+    kept = level_rows(units, is_current, seed=derive_seed(seed, "level"))
+    kept[kept] = subset_rows(units[kept], is_current[kept], MOST_ROWS, seed=seed)
     if kept.all():
         return subject
     return replace(subject, test=test.take(kept[: len(test)]), current=current.take(kept[len(test) :]))
@@ -100,12 +107,33 @@ def _with_whole(evidence, subject, looked):
     settings = evidence.settings
     if not settings:
         return evidence
-    shares = new_levels(subject.test, subject.current) if evidence.method == "inputs" else {}
-    levels = [{"name": key, "share": share} for key, share in shares.items()]
-    tables = {**settings["tables"], **({"Levels that the reference lacks": levels} if levels else {})}
-    also = (("rows looked at", f"{_counts(looked)}, of {_counts(subject)}, drawn by unit"),)
-    also = (*settings["also"], *(also if looked is not subject else ()))
+    tables, also = settings["tables"], settings["also"]
+    if evidence.method == "inputs":
+        shares = new_levels(subject.test, subject.current)
+        levels = [{"name": key, "share": share} for key, share in shares.items()]
+        tables = {**tables, **({"Levels that the reference lacks": levels} if levels else {})}
+    if looked is not subject:
+        tables = _of_drawn(tables, subject, looked)
+        also = (*also, ("rows looked at", f"{_counts(looked)}, of {_counts(subject)}, drawn by unit"))
     return replace(evidence, settings={**settings, "tables": tables, "also": also})
+
+
+def _of_drawn(tables, subject, looked):
+    """Tables of drawn rows, that say what is true of all rows and what of these: dict."""
+    tables = dict(tables)
+    if WINDOWS in tables:
+        counts = window_counts(looked.current, subject.current)
+        tables[WINDOWS] = [_of_all(row, int(count)) for row, count in zip(tables[WINDOWS], counts)]
+    if LEFT_OUT in tables:
+        whys = {CONSTANT: f"{CONSTANT} in the rows that were looked at"}
+        tables[LEFT_OUT] = [{**row, "why": whys.get(row["why"], row["why"])} for row in tables[LEFT_OUT]]
+    return tables
+
+
+def _of_all(row, count):
+    """A listed window with how many of all rows lie in it."""
+    looked = {"rows": count, "rows looked at": row.get("rows looked at", row["rows"])}
+    return {"start": row["start"], **looked, **{name: row[name] for name in ("p", "distance", "column")}}
 
 
 def _counts(subject):
@@ -288,9 +316,9 @@ def _tables(subject, eyes, sight, margins, draws, seed):
         tables["Squares and products of columns"] = pairs[:LISTED]
     windows = look_at_windows(eyes, subject.current.times, draws, seed=seed)
     if windows is not None:
-        tables["Windows of time"] = _window_rows(windows)
+        tables[WINDOWS] = _window_rows(windows)
     if eyes.encoded.left_out:
-        tables["Columns left out"] = [{"name": key, "why": why} for key, why in eyes.encoded.left_out.items()]
+        tables[LEFT_OUT] = [{"name": key, "why": why} for key, why in eyes.encoded.left_out.items()]
     return tables, standing_out or [row["name"] for row in pairs]
 
 

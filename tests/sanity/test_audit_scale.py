@@ -390,6 +390,32 @@ def test_settings_of_simple_models_are_chosen_on_some_rows_and_models_are_traine
     assert "150 of 400 training rows" in dict(words)["rows that chose settings"]
 
 
+def test_beside_one_very_large_unit_no_handful_of_rows_chooses_settings(monkeypatch):
+    monkeypatch.setattr(ladder, "MOST_TUNED", 600)
+    taken, sizes = [], [1450, *[1] * 50]
+    for seed in range(6):
+        subject = ladders.make_subject(lambda x: 2 * x[:, 2], seed=seed, train=1500, test=30, columns=4)
+        train = replace(subject.train, units=np.repeat(np.arange(len(sizes)), sizes))
+        (rung,) = ladder.train_ladder(train, subject.test, seed=seed, names=[ladder.COLUMN])
+        taken.append(rung.settings["column"])
+    assert taken.count(subject.train.columns[2].name) == 6, taken
+
+
+def test_every_label_is_held_out_where_settings_are_chosen(monkeypatch):
+    """Two persons of thirty have the other label, so that one third of all persons may have none."""
+    monkeypatch.setattr(ladder, "MOST_TUNED", 600)
+    monkeypatch.setattr(ladder, "OTHER_LABELS", 10)
+    labels, held = (np.arange(1500) // 50 < 2).astype(int), []
+    subject = ladders.make_subject(ladders.linear_score, seed=0, train=1500, test=30, columns=3)
+    train = replace(subject.train, units=np.arange(1500) // 50, labels=labels)
+    losses = ladder.losses
+    monkeypatch.setattr(ladder, "losses", lambda labels, answers: held.append(set(labels)) or losses(labels, answers))
+    for seed in range(12):
+        held.clear()
+        ladder.train_ladder(train, subject.test, seed=seed, budget=2, names=[ladder.TREE])
+        assert set().union(*held) == {0, 1}, seed
+
+
 @pytest.mark.parametrize("rare, drawn", [(5000, 15_000), (200, 37_500), (50, 50_000)])
 def test_settings_are_chosen_on_more_rows_where_nearly_all_have_one_label(rare, drawn):
     subject = ladders.make_subject(ladders.linear_score, seed=0, train=50, test=30, columns=3)

@@ -248,6 +248,56 @@ def test_of_very_many_rows_some_are_looked_at_and_new_levels_are_counted_in_all(
     assert level["share"] == (subject.current.column("kind").values == 2).mean()
 
 
+def of_sizes(seed, sizes, moved=0.0):
+    """Forty days of the reference and twenty current ones, each set with days of its own size: `AuditSubject`."""
+    rng = np.random.default_rng(seed)
+    day = [np.repeat(np.arange(count), size) for count, size in zip((40, 20), sizes)]
+    values = [rng.standard_normal((len(units), 3)) + amount for units, amount in zip(day, (0.0, moved))]
+    return shifts.subject_of(*map(shifts.rows_of, values, day))
+
+
+def test_days_of_another_size_are_no_shift():
+    """Few rows of a set differ more from all others than many do, and exchanged days had shown neither."""
+    p = [shift(of_sizes(seed, (60, 6)), seed=0, draws=59, tries=1)[0].samples["p"][0] for seed in range(12)]
+    assert (np.array(p) <= 0.05).sum() <= 2
+    (moved,) = shift(of_sizes(0, (60, 6), 0.8), seed=0, draws=59, tries=1)
+    assert moved.samples["p"][0] <= 0.05
+
+
+def test_sets_whose_units_are_too_unlike_are_not_compared():
+    values = np.random.default_rng(0).standard_normal((991, 2))
+    units = np.append(np.repeat(np.arange(12), [1] * 11 + [500]), np.repeat(np.arange(12), 40))
+    sides = np.arange(991) >= 511
+    (verdict,) = verdict_of(shifts.subject_of(*(shifts.rows_of(values[side], units[side]) for side in (~sides, sides))))
+    assert verdict.finding == "GATE FAILED" and "12 reference rows and 12 current ones" in verdict.why
+
+
+def test_a_small_set_beside_a_very_large_one_is_looked_at_as_a_whole(monkeypatch):
+    monkeypatch.setattr("sanity.checks.shift.MOST_ROWS", 400)
+    (evidence,) = shift(of_sizes(0, (200, 3)), seed=0, draws=19, tries=1)
+    assert dict(evidence.settings["also"])["rows looked at"].split(", of ")[0].endswith("and 60 current ones")
+
+
+def test_a_column_that_varies_in_rows_that_were_not_looked_at_is_not_called_constant(monkeypatch):
+    monkeypatch.setattr("sanity.checks.shift.MOST_ROWS", 300)
+    values = np.random.default_rng(0).standard_normal((4000, 3))
+    values[:, 2] = np.arange(4000) == 1700
+    (evidence,) = shift(shifts.subject_of(*map(shifts.rows_of, np.split(values, [3000]))), seed=0, draws=19, tries=1)
+    (column,) = evidence.settings["tables"]["Columns left out"]
+    assert column == {"name": "c2", "why": "constant in the rows that were looked at"}
+
+
+def test_windows_say_how_many_of_all_rows_lie_in_them(monkeypatch):
+    monkeypatch.setattr("sanity.checks.shift.MOST_ROWS", 600)
+    (evidence,) = shift(shifts.days(0, days=120, current=60), seed=0, draws=19, tries=1)
+    windows = evidence.settings["tables"]["Windows of time"]
+    assert sum(window["rows"] for window in windows) == 60 * 25
+    drawn = sum(window["rows looked at"] for window in windows)
+    assert f" and {drawn} current ones, of" in dict(evidence.settings["also"])["rows looked at"] and drawn <= 600
+    later = [window["start"] for window in windows[1:]] + [120]
+    assert [window["rows"] for window in windows[1:-1]] == [25 * (b - a) for a, b in zip(later[:-2], later[1:-1])]
+
+
 def test_families_are_reported_apart():
     subject = shifts.answered("ignored", 0, (800, 500))
     verdicts = {verdict.method: verdict for verdict in verdict_of(subject)}
