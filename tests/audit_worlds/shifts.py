@@ -48,6 +48,18 @@ def days(seed, *, days=60, current=20, rows=25, columns=6, between=0.05, are_uni
     return subject_of(*parts)
 
 
+def of_sizes(seed, sizes, moved=0.0, *, between=0.0, columns=3):
+    """Forty days of the reference and twenty current ones, each set with days of its own size: `AuditSubject`."""
+    rng = np.random.default_rng(seed)
+    day = [np.repeat(np.arange(count), size) for count, size in zip((40, 20), sizes)]
+    parts = []
+    for units, amount in zip(day, (0.0, moved)):
+        values = np.sqrt(between) * rng.standard_normal((units.max() + 1, columns))[units]
+        values += np.sqrt(1 - between) * rng.standard_normal((len(units), columns))
+        parts.append(rows_of(values + amount, units))
+    return subject_of(*parts)
+
+
 def answered(kind, seed, sizes=(1500, 1000), columns=10, labelled=True):
     """A network that reads columns 1 and 2: `AuditSubject`.
 

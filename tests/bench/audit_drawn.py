@@ -25,6 +25,16 @@ SHIFTS = {
     "nothing": lambda seed: shifts.pair("none", seed, (3000, 1500), columns=8),
     "days with .05 of the variance as units": lambda seed: shifts.days(seed, days=90, current=30, rows=50),
     "days with .20 of the variance as units": lambda seed: shifts.days(seed, days=90, current=30, rows=50, between=0.2),
+    **{
+        f"days of {first} and {second} rows with {between:.2f} of the variance": lambda seed, sizes=(first, second), between=between: (
+            shifts.of_sizes(1000 + seed, sizes, between=between)
+        )
+        for first, second in ((100, 20), (60, 30), (60, 50), (20, 100))
+        for between in (0.0, 0.1)
+    },
+    "days of 100 and 20 rows with 0.10 of the variance, moved by .3": lambda seed: shifts.of_sizes(
+        1000 + seed, (100, 20), 0.3, between=0.1
+    ),
     "mean +.3 deviations in 2 of 8 columns": lambda seed: shifts.pair("means", seed, (3000, 1500), columns=8),
 }
 

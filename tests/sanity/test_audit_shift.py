@@ -248,19 +248,11 @@ def test_of_very_many_rows_some_are_looked_at_and_new_levels_are_counted_in_all(
     assert level["share"] == (subject.current.column("kind").values == 2).mean()
 
 
-def of_sizes(seed, sizes, moved=0.0):
-    """Forty days of the reference and twenty current ones, each set with days of its own size: `AuditSubject`."""
-    rng = np.random.default_rng(seed)
-    day = [np.repeat(np.arange(count), size) for count, size in zip((40, 20), sizes)]
-    values = [rng.standard_normal((len(units), 3)) + amount for units, amount in zip(day, (0.0, moved))]
-    return shifts.subject_of(*map(shifts.rows_of, values, day))
-
-
 def test_days_of_another_size_are_no_shift():
     """Few rows of a set differ more from all others than many do, and exchanged days had shown neither."""
-    p = [shift(of_sizes(seed, (60, 6)), seed=0, draws=59, tries=1)[0].samples["p"][0] for seed in range(12)]
+    p = [shift(shifts.of_sizes(seed, (60, 6)), seed=0, draws=59, tries=1)[0].samples["p"][0] for seed in range(12)]
     assert (np.array(p) <= 0.05).sum() <= 2
-    (moved,) = shift(of_sizes(0, (60, 6), 0.8), seed=0, draws=59, tries=1)
+    (moved,) = shift(shifts.of_sizes(0, (60, 6), 0.8), seed=0, draws=59, tries=1)
     assert moved.samples["p"][0] <= 0.05
 
 
@@ -274,7 +266,7 @@ def test_sets_whose_units_are_too_unlike_are_not_compared():
 
 def test_a_small_set_beside_a_very_large_one_is_looked_at_as_a_whole(monkeypatch):
     monkeypatch.setattr("sanity.checks.shift.MOST_ROWS", 400)
-    (evidence,) = shift(of_sizes(0, (200, 3)), seed=0, draws=19, tries=1)
+    (evidence,) = shift(shifts.of_sizes(0, (200, 3)), seed=0, draws=19, tries=1)
     assert dict(evidence.settings["also"])["rows looked at"].split(", of ")[0].endswith("and 60 current ones")
 
 
