@@ -8,7 +8,7 @@ from unittest import mock
 
 import numpy as np
 
-from sanity.checks.shift import shift
+from sanity.checks.shift import MOST_ROWS, shift
 from sanity.checks.slices import slices
 from sanity.verdict import judge
 from tests.audit_worlds import failures, shifts
@@ -25,6 +25,11 @@ SHIFTS = {
     "nothing": lambda seed: shifts.pair("none", seed, (3000, 1500), columns=8),
     "days with .05 of the variance as units": lambda seed: shifts.days(seed, days=90, current=30, rows=50),
     "days with .20 of the variance as units": lambda seed: shifts.days(seed, days=90, current=30, rows=50, between=0.2),
+    "mean +.3 deviations in 2 of 8 columns": lambda seed: shifts.pair("means", seed, (3000, 1500), columns=8),
+}
+
+# Seeds from 1,000 on, with which nothing was developed.
+SIZES = {
     **{
         f"days of {first} and {second} rows with {between:.2f} of the variance": lambda seed, sizes=(first, second), between=between: (
             shifts.of_sizes(1000 + seed, sizes, between=between)
@@ -35,7 +40,6 @@ SHIFTS = {
     "days of 100 and 20 rows with 0.10 of the variance, moved by .3": lambda seed: shifts.of_sizes(
         1000 + seed, (100, 20), 0.3, between=0.1
     ),
-    "mean +.3 deviations in 2 of 8 columns": lambda seed: shifts.pair("means", seed, (3000, 1500), columns=8),
 }
 
 
@@ -63,6 +67,7 @@ def main(runs=100):
     }
     count("slices", ("sanity.audit.weak_slices.SEARCHED", SEARCHED), slices, tables, runs)
     count("shift", ("sanity.checks.shift.MOST_ROWS", LOOKED), shift, SHIFTS, runs)
+    count("shift", ("sanity.checks.shift.MOST_ROWS", MOST_ROWS), shift, SIZES, runs)
 
 
 if __name__ == "__main__":
