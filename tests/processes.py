@@ -2,6 +2,7 @@
 
 import atexit
 import concurrent.futures
+import contextlib
 import multiprocessing
 import os
 import pathlib
@@ -65,7 +66,9 @@ class Forked:
         return self.process.exitcode
 
     def send_signal(self, number):
-        os.kill(self.pid, number)
+        """Nothing where it has ended before, as of `subprocess.Popen`."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
 
     def communicate(self, timeout=None):
         """Wait until it has ended: (standard output, error stream)."""
