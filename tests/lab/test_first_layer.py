@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import lab
-from lab import first_layer, routines
+from lab import chunks, first_layer, routines
 from lab.environment import tf
 from tests import networks
 from tests.networks import distance
@@ -125,3 +125,17 @@ def test_a_score_that_no_gradient_reaches_is_refused():
     with pytest.raises(ValueError, match="no gradient connects"):
         lab.smoothgrad(network, networks.images(), GOAL, samples=2, seed=0)
     assert routines.scores(network, networks.images(), GOAL).shape == (4,)
+
+
+def test_a_turn_takes_several_samples_of_a_row_where_rows_would_fill_a_chunk(monkeypatch):
+    """With as many rows as fit there is one sample in a turn, and no sum to go through the first layer once."""
+    network, inputs = networks.network(networks.flat()), networks.images(16)
+    whole = lab.smoothgrad(network, inputs, lab.logit(1), samples=8, seed=0)
+    monkeypatch.setattr(chunks, "size", lambda network, samples=1: 16)
+    widths, run = [], routines.run
+    monkeypatch.setattr(
+        routines, "run", lambda *args, **options: widths.append((args[4][-1], options)) or run(*args, **options)
+    )
+    parts = lab.smoothgrad(network, inputs, lab.logit(1), samples=8, seed=0)
+    assert [(int(width), options) for width, options in widths] == [(4, {"most": 4})]
+    np.testing.assert_allclose(parts, whole, rtol=1e-4, atol=1e-5 * np.abs(whole).max())
