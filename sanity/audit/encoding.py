@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sanity.audit.components import principal_axes
-from sanity.audit.rows import Column
+from sanity.audit.rows import Column, joined_units
 
 # Rows of both sets that a level needs for a column, and columns of a category at most; deviations at which values are cut, and
 # components of many channels.
@@ -218,8 +218,7 @@ def _numbers_rows(first, second):
 
 def _join(parts, reference, current, left_out):
     is_current = np.arange(len(reference) + len(current)) >= len(reference)
-    # A unit of the current data is another one than that of the same number in the reference.
-    units = np.concatenate([reference.units, current.units + (reference.units.max() + 1 if len(reference) else 0)])
+    units = joined_units(reference, current)
     columns = [values for _, _, values in parts]
     table = np.stack(columns, axis=1) if columns else np.zeros((len(units), 0))
     names, owners = [name for name, _, _ in parts], [owner for _, owner, _ in parts]

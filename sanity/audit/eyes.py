@@ -116,11 +116,11 @@ class Steps:
         place = np.full(self.rows, -1, "int32")
         place[rows] = np.arange(len(rows))
         taken = place[self.order]
-        some = copy(self)
-        some.order, some.rows = taken[taken >= 0], len(rows)
+        fewer = copy(self)
+        fewer.order, fewer.rows = taken[taken >= 0], len(rows)
         edges = np.append(0, np.cumsum(taken >= 0)[self.last])
-        some._add_up = _segments(some.order, edges, len(rows))
-        return some
+        fewer._add_up = _segments(fewer.order, edges, len(rows))
+        return fewer
 
     def gaps(self, sides):
         """The share of the current rows up to each value less that of the reference: float [steps, draws].

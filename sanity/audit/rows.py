@@ -132,11 +132,11 @@ class Rows:
             name: tuple(replace(column, values=column.values[places]) for column in getattr(self, name))
             for name in ("columns", "protected")
         }
-        named = {
+        by_name = {
             field_name: {name: values[places] for name, values in getattr(self, field_name).items()}
             for field_name in ("counterparts", "unedited", "descriptors")
         }
-        return replace(self, **parts, **columns, **named)
+        return replace(self, **parts, **columns, **by_name)
 
     def with_values(self, **values):
         """A copy with other values of some columns.
@@ -212,6 +212,20 @@ class AuditSubject:
         if name not in self.classes:
             raise Refused(f"The favourable class is one of {', '.join(self.classes)}. Received: {name!r}.")
         return self.classes.index(name)
+
+
+def joined_units(reference, current):
+    """The units of two sets of rows, those of the current one other units than those of the same number in the reference.
+
+    Args:
+        reference: `Rows`.
+        current: `Rows`.
+
+    Returns:
+        int [rows], the reference first.
+    """
+    first = reference.units.max() + 1 if len(reference) else 0
+    return np.concatenate([reference.units, current.units + first])
 
 
 def unit_numbers(values):

@@ -21,6 +21,7 @@ from sanity.audit.harm import (
 )
 from sanity.audit.margin import FEWEST_UNITS, NONE, evidence_ruling, limit_finding
 from sanity.audit.permutation import draw_sides, min_p
+from sanity.audit.rows import joined_units
 from sanity.checks import checks
 from sanity.checks.shift import ROWS, comparison_gates
 from sanity.evidence import Evidence, Gate
@@ -102,7 +103,7 @@ def _measured(subject, reference, current, gates, delta, seed, tries):
 def _tried(subject, reference, current, delta, seed, tries):
     """Whether errors "rose" in blocks of neighbouring units of the reference, and on sides dealt at random with more errors."""
     errors = np.concatenate([reference.errors, current.errors])
-    units = np.concatenate([reference.units, current.units + reference.units.max() + 1])
+    units = joined_units(reference, current)
     is_current = np.arange(len(errors)) >= len(reference)
     share = min(current.unit_count / (current.unit_count + reference.unit_count), 0.5)
     dealt = deal_blocks(reference.units, reference.times, share, seed=derive_seed(seed, "blocks"), count=tries)

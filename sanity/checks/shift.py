@@ -38,6 +38,7 @@ from sanity.audit.margin import (
 )
 from sanity.audit.patches import PatchGaps, compare_patches, differing, patch_rows, patch_words, planted_marks
 from sanity.audit.permutation import level_rows, min_p
+from sanity.audit.rows import joined_units
 from sanity.checks import checks
 from sanity.evidence import Evidence, Gate
 from sanity.ruling import About
@@ -93,7 +94,7 @@ def shift(subject, *, seed, draws=999, tries=TRIES):
 def _draw_rows(subject, seed):
     """The subject with units of about one size in both sets, and so many rows of each set at most: `AuditSubject`."""
     test, current = subject.test, subject.current
-    units = np.concatenate([test.units, current.units + test.units.max() + 1])
+    units = joined_units(test, current)
     is_current = np.arange(len(units)) >= len(test)
     kept = level_rows(units, is_current, seed=derive_seed(seed, "level"))
     kept[kept] = subset_rows(units[kept], is_current[kept], MOST_ROWS, seed=seed)
