@@ -104,12 +104,3 @@ def limit_threads(count):
 def on_gpu():
     """Whether TensorFlow sees a GPU: bool."""
     return bool(tf.config.list_logical_devices("GPU"))
-
-
-def compile_elementwise(function):
-    """A traceable function compiled to one kernel by XLA, on any device, for long chains of elementwise work.
-
-    TensorFlow alone would write to memory at every link. Networks are not compiled like this on CPUs, where XLA makes
-    depthwise convolutions 20 times slower.
-    """
-    return tf.function(function, autograph=False, jit_compile=True)

@@ -134,14 +134,25 @@ with Load() as load:
     # An orphan has become a child, and ends.
     while any(child.status() != psutil.STATUS_ZOMBIE for child in psutil.Process().children()):
         time.sleep(0.02)
-work = [after - before for before, after in zip(load._before, load._after)]
-assert work[2] >= 0.5 and 0 <= load.free <= load.cores, (work, load.free)
+assert load.by_itself >= 0.5 and 0 <= load.free <= load.cores, (load.by_itself, load.free)
+"""
+# A child that does not wait for its own child, whose work the system then counts for nobody.
+CARELESS = """
+import subprocess, sys
+from tests.bench.load import Load
+
+burn = "import time\\nwhile time.process_time() < 3: pass"
+careless = f"import signal, subprocess, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); subprocess.Popen([sys.executable, '-c', {burn!r}]).wait()"
+with Load() as load:
+    subprocess.run([sys.executable, "-c", careless], check=True)
+assert load.by_itself >= 1, load.by_itself
 """
 
 
-def test_the_work_of_children_is_no_load():
+@pytest.mark.parametrize("script", [CHILDREN, CARELESS])
+def test_the_work_of_children_is_no_load(script):
     pytest.importorskip("psutil")
-    subprocess.run([sys.executable, "-c", CHILDREN], check=True, timeout=120, cwd=page.PAGE.parent)
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120, cwd=page.PAGE.parent)
 
 
 def test_rows_that_were_left_out_are_refused(some):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lab.environment import compile_elementwise, keras, tf
+from lab.environment import keras, tf
 from lab.refusal import Refused
 
 # Adam's usual constants.
@@ -108,7 +108,6 @@ class OfKeras:
         return tf.nest.pack_sequence_as(parameters, [variable._value.read_value() for variable in self.held]), state
 
 
-@compile_elementwise
 def _adam(step, parameters, slope, mean, square, rate):
     count = tf.cast(step + 1, tf.float32)
     mean = BETA1 * mean + (1 - BETA1) * slope

@@ -12,12 +12,12 @@ from lab.activation_rules import ruled_gradient
 from lab.environment import keras, tf
 from lab.network import refuse_other
 from lab.refusal import Refused
-from lab.scoring import is_class_score, score
+from lab.scoring import score
 from lab.visualization.ascent import Adam, OfKeras
 from lab.visualization.canvas import canvas
 from lab.visualization.parameterizations import Fourier, resolve_parameterization
 from lab.visualization.regularizers import Scene
-from lab.visualization.transforms import GREY
+from lab.visualization.resampling import GREY
 from lab.visualization.transforms import transforms as sets
 
 # The rate falls to a twentieth, along a cosine.
@@ -64,9 +64,13 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Climb:
-    """What the trace of an ascent depends on; its numbers are tensors."""
+    """What the trace of an ascent depends on; its numbers are tensors.
+
+    `objective` is what is climbed, and `reported` that of the scores of final pictures.
+    """
 
     objective: object
+    reported: object
     canvas: object
     kind: object
     transforms: tuple
@@ -95,6 +99,7 @@ class Climb:
         return (
             "maximize",
             self.objective.structure,
+            self.reported.structure,
             *fixed,
             penalties,
             self.normalize,
@@ -185,6 +190,7 @@ def maximize(
     board, count, units = canvas(network, size, of), _count(steps, "steps"), objective.length
     climb = Climb(
         objective.linear if linear else objective,
+        objective,
         board,
         resolve_parameterization(parameterization),
         _transforms(transforms, board.extent),
@@ -220,14 +226,11 @@ def _make_pictures(network, objective, climb, results, others, settings):
     """The results of an ascent, with the scores and inputs of the final pictures."""
     drawn = _blend_on_grey(climb.kind, results["images"])
     inputs = _arrays(climb.canvas.inputs(network, drawn, _repeat_rows(others, climb.facets)))
-    units = objective.length
-    goal = objective.rows(np.repeat(np.arange(units), climb.facets)) if units > 1 else objective
-    computed = routines.outputs(network, inputs) if is_class_score(goal) else None
     return Pictures(
         results["images"],
         inputs,
         results["curves"],
-        routines.scores(network, inputs, goal, computed=computed),
+        results["scores"],
         str(objective),
         settings,
         results["snapshots"] if len(settings["stops"]) > 1 else None,
@@ -308,7 +311,8 @@ def _body(network, climb, several):
         with network.weights_before_loop():
             # A loop around the loop would add a sixth to the time of a first picture of few steps.
             _, kept, (*_, magnitudes, curve) = (stretches if several else stretch)(*start)
-        results = _results(kept.stack(), curve.stack(), magnitudes)
+            results = _results(kept.stack(), curve.stack(), magnitudes)
+            results["scores"] = _final_scores(network, climb, scoring, results["images"])
         return {name: _group_by_unit(rows, facets) for name, rows in results.items()}
 
     return body
@@ -326,6 +330,14 @@ def _results(kept, curve, magnitudes):
     """Pictures kept [stops, rows, ...] and scores [steps, rows], rows first."""
     snapshots = tf.transpose(kept, [1, 0, *range(2, len(kept.shape))])
     return {"images": kept[-1], "snapshots": snapshots, "curves": tf.transpose(curve), "magnitudes": magnitudes}
+
+
+def _final_scores(network, climb, scoring, pictures):
+    """The objective's score of each picture as it is, on grey where it is transparent: float32 [rows]."""
+    weights, _, numbers, others, _ = scoring
+    inputs = climb.canvas.inputs(network, _blend_on_grey(climb.kind, pictures), others)
+    trace = network.trace(inputs, climb.reported.paths)
+    return tf.cast(score(climb.reported.structure, weights, numbers, trace), tf.float32)
 
 
 def _evaluate(network, climb, scoring, parameters, constants, seed):

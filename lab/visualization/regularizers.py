@@ -12,7 +12,7 @@ import numpy as np
 from lab.environment import tf
 from lab.refusal import Refused
 from lab.registry import Registry
-from lab.visualization.transforms import GREY, gaussian_blur
+from lab.visualization.resampling import GREY, gaussian_blur
 
 regularizers = Registry("regularizer")
 
@@ -95,7 +95,7 @@ class Roughness(Regularizer):
     deviation: float = 1.0
 
     def __call__(self, scene):
-        smooth = tf.stop_gradient(gaussian_blur(scene.picture, self.deviation))
+        smooth = tf.stop_gradient(gaussian_blur(scene.picture, self.deviation, widest=self.deviation))
         return _mean(tf.square(scene.picture - smooth))
 
 

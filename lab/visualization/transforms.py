@@ -2,17 +2,15 @@
 
 Each is a frozen, traceable `(images [units, *extent, channels] in 0..1, seed [2]) -> images`. Any function of that form can
 be used. All units of a batch get one draw. `View`, `Rotate`, `Zoom` and `Crop` need rows and columns; the others take series
-and volumes too. Resampling is by matrix products, whose gradient is exact and cheap. The gradient of TensorFlow's own image
-transform is off by several percent.
+and volumes too.
 """
 
 import math
 from dataclasses import dataclass
 
-from lab.environment import compile_elementwise, tf
+from lab.environment import tf
 from lab.registry import Registry
-
-GREY = 0.5
+from lab.visualization.resampling import GREY, gaussian_blur, place_view
 
 # Sets of transforms by name: `(*extent) -> tuple of transforms`.
 transforms = Registry("set of transforms")
@@ -42,8 +40,9 @@ class View:
         draws = tf.random.stateless_uniform([4], seed)
         zoom = self.zoom[0] + (self.zoom[1] - self.zoom[0]) * draws[0]
         shift = self.jitter * (2 * draws[1:3] - 1)
-        angle = math.radians(self.rotate) * (2 * draws[3] - 1)
-        return place_view(images, self.rows, self.columns, zoom, shift, angle)
+        widest = math.radians(self.rotate)
+        angle = widest * (2 * draws[3] - 1)
+        return place_view(images, self.rows, self.columns, zoom, shift, angle, zooms=self.zoom, widest=widest)
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,11 @@ class Blur:
     def __call__(self, images, seed):
         draws = tf.random.stateless_uniform([2], seed)
         deviation = self.low + (self.high - self.low) * draws[0]
-        return tf.cond(draws[1] < self.share, lambda: gaussian_blur(images, deviation), lambda: images)
+        return tf.cond(
+            draws[1] < self.share,
+            lambda: gaussian_blur(images, deviation, widest=max(self.low, self.high)),
+            lambda: images,
+        )
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,8 @@ class Zoom:
 
     def __call__(self, images, seed):
         zoom = self.low + (self.high - self.low) * tf.random.stateless_uniform([], seed)
-        return place_view(images, *images.shape[1:3], zoom, tf.zeros(2), tf.constant(0.0))
+        zooms = (self.low, self.high)
+        return place_view(images, *images.shape[1:3], zoom, tf.zeros(2), tf.constant(0.0), zooms=zooms, widest=0.0)
 
 
 @dataclass(frozen=True)
@@ -120,8 +124,11 @@ class Rotate:
     degrees: float = 10.0
 
     def __call__(self, images, seed):
-        angle = math.radians(self.degrees) * (2 * tf.random.stateless_uniform([], seed) - 1)
-        return place_view(images, *images.shape[1:3], tf.constant(1.0), tf.zeros(2), angle)
+        widest = math.radians(self.degrees)
+        angle = widest * (2 * tf.random.stateless_uniform([], seed) - 1)
+        return place_view(
+            images, *images.shape[1:3], tf.constant(1.0), tf.zeros(2), angle, zooms=(1.0, 1.0), widest=widest
+        )
 
 
 @dataclass(frozen=True)
@@ -147,7 +154,8 @@ class Crop:
         share = self.low + (self.high - self.low) * draws[0]
         rows, columns = images.shape[1:3]
         shift = (1 - share) / share * (draws[1:3] - 0.5) * tf.constant([rows, columns], tf.float32)
-        return place_view(images, rows, columns, 1.0 / share, shift, tf.constant(0.0))
+        zooms = (1 / self.high, 1 / self.low)
+        return place_view(images, rows, columns, 1.0 / share, shift, tf.constant(0.0), zooms=zooms, widest=0.0)
 
 
 @dataclass(frozen=True)
@@ -202,81 +210,3 @@ def none(*extent):
     """None at all: the picture as it is, an adversarial pattern before anything else."""
     del extent
     return ()
-
-
-def place_view(images, rows, columns, zoom, shift, angle):
-    """Images on a canvas of other rows and columns: scaled, rotated and shifted.
-
-    Two passes of one-dimensional resampling (Catmull, Smith 1980, https://doi.org/10.1145/800250.807505): first every source
-    row onto the canvas's columns, then every canvas column onto its rows.
-
-    Args:
-        images: [units, r, c, channels].
-        rows: of the canvas.
-        columns: of the canvas.
-        zoom: scale.
-        shift: (down, right) in pixels.
-        angle: in radians.
-
-    Returns:
-        [units, rows, columns, channels].
-    """
-    units, height, width, channels = tf.shape(images)[0], *images.shape[1:]
-    cosine, sine = tf.cos(angle), tf.sin(angle)
-    down, across = height / (rows * zoom), width / (columns * zoom)
-    # Source position of canvas pixel (y, x): row = down * (cosine y + sine x) + top, column = across * (cosine x - sine y) + left.
-    y0, x0 = (rows - 1) / 2 + shift[0], (columns - 1) / 2 + shift[1]
-    top = (height - 1) / 2 - down * (cosine * y0 + sine * x0)
-    y, x = tf.range(rows, dtype=tf.float32), tf.range(columns, dtype=tf.float32)
-    source = tf.range(height, dtype=tf.float32)
-    # In the first pass y is not known, but the source row is: y = ((row - top) / down - sine x) / cosine.
-    y_of_source = ((source[:, None] - top) / down - sine * x[None]) / cosine
-    columns_at = across * (cosine * (x[None] - x0) - sine * (y_of_source - y0)) + (width - 1) / 2
-    rows_at = down * (cosine * y[None] + sine * x[:, None]) + top
-    across_rows = _triangle_weights(columns_at, width, across / cosine)
-    down_columns = _triangle_weights(rows_at, height, down * cosine)
-    lines = tf.reshape(tf.transpose(images - GREY, [1, 2, 0, 3]), [height, width, -1])
-    first = tf.transpose(across_rows @ lines, [1, 0, 2])
-    second = tf.reshape(down_columns @ first, [columns, rows, units, channels])
-    return tf.transpose(second, [2, 1, 0, 3]) + GREY
-
-
-@compile_elementwise
-def _triangle_weights(positions, length, step):
-    """Triangle weights of source pixels at fractional positions [lines, targets]: [lines, targets, length].
-
-    They are wider where `step` > 1.
-    """
-    reach = tf.maximum(step, 1.0)
-    distance = tf.abs(positions[..., None] - tf.range(length, dtype=tf.float32))
-    return tf.nn.relu(1.0 - distance / reach) / reach
-
-
-def gaussian_blur(images, deviation):
-    """Images [units, *extent, channels] blurred by a Gaussian of `deviation` pixels; weights at the edges sum to one too.
-
-    Args:
-        images: float tensor [units, *extent, channels].
-        deviation: float, standard deviation in pixels.
-
-    Returns:
-        tensor in the shape of the images.
-    """
-    for axis in range(1, len(images.shape) - 1):
-        images = _multiply_axis(images, axis, _gaussian(images.shape[axis], deviation))
-    return images
-
-
-def _multiply_axis(images, axis, weights):
-    """Weights [side, side] times one axis of images, as one matrix product a unit with that axis in front."""
-    order = [0, axis, *(other_axis for other_axis in range(1, len(images.shape)) if other_axis != axis)]
-    front = tf.transpose(images, order) if axis > 1 else images
-    shape = front.shape
-    mixed = tf.reshape(weights @ tf.reshape(front, [-1, shape[1], math.prod(shape[2:])]), [-1, *shape[1:]])
-    return tf.transpose(mixed, [order.index(other_axis) for other_axis in range(len(order))]) if axis > 1 else mixed
-
-
-def _gaussian(length, deviation):
-    at = tf.range(length, dtype=tf.float32)
-    weights = tf.exp(-0.5 * tf.square((at[:, None] - at[None]) / deviation))
-    return weights / tf.reduce_sum(weights, axis=1, keepdims=True)

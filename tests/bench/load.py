@@ -5,33 +5,45 @@ with Load() as load:
 load.free       a float, of `load.cores`
 """
 
+import contextlib
 import ctypes
 import os
 import sys
+import threading
 import time
 
 # The share of a machine's cores below which what was measured does not count.
 ENOUGH = 0.9
 # Of Linux's prctl: orphans below this process become its children.
 SUBREAPER = 36
+# Seconds between two looks at what children did: some do not wait for theirs, which the system then counts for nobody.
+PERIOD = 1.0
 
 
 class Load:
     """How many cores were free between the beginning and the end of a block.
 
-    What this process did, and what its children did that have ended, is no load. Workers of Ray outlive their parent, and are
-    adopted where the system can.
+    What this process and its children did is no load. Workers of Ray outlive their parent, and are adopted where the system can.
     """
 
     def __enter__(self):
         _adopt_orphans(True)
-        self._before = _moment()
+        self._before, self._first_work, self._is_over = _moment(), _work_of_children(), threading.Event()
+        self._last_work = dict(self._first_work)
+        self._watcher = threading.Thread(target=self._watch_children, daemon=True)
+        self._watcher.start()
         return self
 
     def __exit__(self, *_):
+        self._is_over.set()
+        self._watcher.join()
         _wait_for_ended()
         self._after = _moment()
         _adopt_orphans(False)
+
+    def _watch_children(self):
+        while not self._is_over.wait(PERIOD):
+            self._last_work |= _work_of_children()
 
     @property
     def cores(self):
@@ -41,10 +53,17 @@ class Load:
         return psutil.cpu_count()
 
     @property
+    def by_itself(self):
+        """Seconds of work of this process and its children: float, the larger of what the system counted and of what was watched."""
+        _, _, own, waited_for = (after - before for before, after in zip(self._before, self._after))
+        watched = sum(self._last_work.values()) - sum(self._first_work.values())
+        return own + max(waited_for, watched)
+
+    @property
     def free(self):
         """Cores that others left free on average: float."""
-        wall, busy, by_itself = (after - before for before, after in zip(self._before, self._after))
-        return free_cores(self.cores, wall, busy, by_itself)
+        wall, busy, *_ = (after - before for before, after in zip(self._before, self._after))
+        return free_cores(self.cores, wall, busy, self.by_itself)
 
 
 def free_cores(cores, wall, busy, by_itself):
@@ -77,11 +96,22 @@ def _wait_for_ended():
         return
 
 
+def _work_of_children():
+    """Seconds that each living descendant of this process has worked: dict of process to float."""
+    import psutil
+
+    work = {}
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            work[child] = sum(child.cpu_times()[:2])
+    return work
+
+
 def _moment():
-    """Seconds of the clock, of work of all cores, and of work of this process and its ended children."""
+    """Seconds of the clock, and of work of all cores, of this process, and of its children that it waited for."""
     # The extra `bench` brings it; the tests of tables need none of this.
     import psutil
 
     machine, process = psutil.cpu_times(), psutil.Process().cpu_times()
     idle = machine.idle + sum(getattr(machine, name, 0) for name in ("iowait", "guest", "guest_nice"))
-    return time.perf_counter(), sum(machine) - idle, sum(process[:4])
+    return time.perf_counter(), sum(machine) - idle, sum(process[:2]), sum(process[2:4])

@@ -12,68 +12,10 @@ from lab.visualization import transforms as views
 from lab.visualization.examples import strongest_channels
 from lab.visualization.parameterizations import Fourier, Pixels
 from tests import networks
+from tests.lab.test_resampling import smooth
 from tests.networks import distance
 
 PLAIN = {"transforms": "none"}
-
-
-def smooth(side=48):
-    noise = np.random.default_rng(0).uniform(0, 1, (1, side, side, 3))
-    return np.clip(0.5 + 3 * (ndimage.gaussian_filter(noise, (0, 3, 3, 0)) - 0.5), 0, 1).astype("float32")
-
-
-@pytest.mark.parametrize(
-    "zoom, shift, degrees", [(1.0, (0, 0), 0), (1.0, (3, -2), 0), (1.15, (0, 0), 12), (0.9, (2, 1), -15)]
-)
-def test_a_view_is_the_affine_map_it_says(zoom, shift, degrees):
-    image, angle = smooth(), np.deg2rad(degrees)
-    view = views.place_view(
-        tf.constant(image), 40, 40, tf.constant(zoom), tf.constant(shift, tf.float32), tf.constant(angle, tf.float32)
-    ).numpy()[0]
-    scale = 48 / (40 * zoom)
-    matrix = scale * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    offset = np.array([23.5, 23.5]) - matrix @ (np.array([19.5, 19.5]) + shift)
-    expected = np.stack(
-        [
-            ndimage.affine_transform(image[0, ..., channel], matrix, offset, (40, 40), order=1, cval=0.5)
-            for channel in range(3)
-        ],
-        -1,
-    )
-    inner = np.s_[8:-8, 8:-8]
-    # Where it shrinks, the view averages and scipy does not.
-    assert np.abs(view[inner] - expected[inner]).max() < (0.03 if scale <= 1.2 else 0.05)
-
-
-def test_a_small_view_is_grey_outside_and_keeps_the_mean_inside():
-    image = np.ones((1, 48, 48, 3), "float32")
-    view = views.place_view(tf.constant(image), 48, 48, tf.constant(0.5), tf.zeros(2), tf.constant(0.0)).numpy()[0]
-    assert np.allclose(view[:8], 0.5) and np.abs(view[18:30, 18:30] - 1).max() < 0.02
-    assert abs(view.mean() - (0.5 + 0.5 * 0.25)) < 0.01
-
-
-def test_the_gradient_of_a_view_is_exact():
-    """<view(a), b> is linear in a: its gradient dotted with any c is <view'(c), b>."""
-    rng = np.random.default_rng(1)
-    b, c = (tf.constant(rng.normal(size=(1, 24, 24, 3)), tf.float32) for _ in range(2))
-
-    def weighted_sum(images):
-        return tf.reduce_sum(
-            b * (views.place_view(images, 24, 24, tf.constant(0.8), tf.constant([1.5, -2.0]), tf.constant(0.2)) - 0.5)
-        )
-
-    a = tf.Variable(tf.fill([1, 24, 24, 3], 0.5))
-    with tf.GradientTape() as tape:
-        value = weighted_sum(a)
-    assert abs(float(tf.reduce_sum(tape.gradient(value, a) * c)) - float(weighted_sum(0.5 + c))) < 1e-3
-
-
-def test_a_blur_is_gaussian():
-    image = smooth()
-    expected = ndimage.gaussian_filter(image[0], (2, 2, 0))
-    assert (
-        np.abs(views.gaussian_blur(tf.constant(image), tf.constant(2.0)).numpy()[0] - expected)[8:-8, 8:-8].max() < 5e-3
-    )
 
 
 def test_fourier_start_has_the_spectrum_of_photographs():
@@ -160,6 +102,18 @@ def test_every_option_changes_the_picture(small):
         )
     larger = lab.maximize(small, goal, steps=6, seed=0, size=(20, 28))
     assert larger.images.shape == (2, 20, 28, 3) and larger.inputs.shape == (2, 16, 16, 3)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"facets": 2}, {"parameterization": "alpha"}, {"linear": True}, {"size": (20, 28)}, {"snapshots": [1, 2]}],
+    ids=str,
+)
+def test_scores_are_those_of_the_pictures_that_come_back(small, options):
+    goal = lab.channel("last", [1, 2]) + 0.1 * lab.logit([3, 4])
+    pictures = lab.maximize(small, goal, steps=3, seed=0, **options)
+    rows = goal.rows(np.repeat([0, 1], options.get("facets", 1)))
+    np.testing.assert_allclose(pictures.scores, routines.scores(small, pictures.inputs, rows), rtol=1e-5)
 
 
 def test_xla_draws_the_same_pictures(small):
