@@ -5,6 +5,7 @@ import numpy as np
 from lab.environment import tf
 from sanity.similarity import measures
 from sanity.statistics import bootstrap_interval
+from sanity.threads import in_threads
 
 
 def similarities(first, second):
@@ -17,10 +18,13 @@ def similarities(first, second):
     Returns:
         dict of measure to float64 [samples]; nan where either map is unusable.
     """
-    pairs = list(zip(first, second))
-    return {
-        name: np.array([np.nan if None in pair else measures.get(name)(*pair) for pair in pairs]) for name in measures
-    }
+
+    def measure(pair):
+        return [np.nan if None in pair else measures.get(name)(*pair) for name in measures]
+
+    rows = in_threads(measure, zip(first, second), limited=False)
+    names = list(measures)
+    return dict(zip(names, np.array(rows, "float64").reshape(-1, len(names)).T))
 
 
 def similarities_within(group):

@@ -6,7 +6,7 @@ from scipy import stats
 from scipy.stats import spearmanr
 from skimage.metrics import structural_similarity
 
-from sanity import statistics
+from sanity import statistics, threads
 from sanity.comparison import similarities, similarities_between
 from sanity.similarity import PooledMap, measures, mid_ranks, tie_fraction, tie_null
 from sanity.statistics import (
@@ -291,3 +291,16 @@ def test_resamples_of_many_groups_are_those_of_all_at_once(monkeypatch):
     monkeypatch.setattr(statistics, "MOST_KEPT", 4000)
     parts = statistics.group_interval(values, groups, seed=3, draws=99)
     assert np.allclose([parts.low, parts.mean, parts.high], [whole.low, whole.mean, whole.high], rtol=1e-12, atol=0)
+
+
+def test_maps_are_compared_alike_in_any_number_of_threads(monkeypatch):
+    rng = np.random.default_rng(0)
+    first, second = ([pooled_map(field) for field in rng.normal(size=(5, 12, 12))] for _ in range(2))
+    first[3] = None
+    expected = similarities(first, second)
+    monkeypatch.setattr(threads.tf.config.threading, "get_intra_op_parallelism_threads", lambda: 1)
+    alone = similarities(first, second)
+    assert all((np.isnan(row) == [False, False, False, True, False]).all() for row in list(expected.values())[:3])
+    assert list(alone) == list(expected)
+    assert all(np.array_equal(alone[name], expected[name], equal_nan=True) for name in expected)
+    assert all(row.shape == (0,) for row in similarities([], []).values())
