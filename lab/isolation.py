@@ -43,7 +43,7 @@ def call_isolated(explainer, network, inputs, objective, options):
         MethodFault: where it changed the network or its inputs, or left by sys.exit or another BaseException. Its own
             exceptions are raised as they are.
     """
-    ours = _is_ours(explainer)
+    ours = is_ours(explainer)
     passed = inputs if ours else tf.nest.map_structure(np.array, inputs)
     before = network.snapshot()
     try:
@@ -61,8 +61,8 @@ def call_isolated(explainer, network, inputs, objective, options):
     return maps
 
 
-def _is_ours(explainer):
-    """Whether an explainer itself is one of the lab's; an external one that wraps one has its module's name too."""
+def is_ours(explainer):
+    """Whether an explainer itself is one of the lab's, bool; an external one that wraps one has its module's name too."""
     registered = any(explainers.get(name) is explainer for name in explainers)
     return registered and explainer.__module__.startswith(_OWN)
 

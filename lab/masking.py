@@ -88,7 +88,8 @@ def _masked_scores(network, kind, inputs, objective, members, references, option
     shared = (weights, options, np.int32(count * several), np.int32(width))
     batched = (arrays, numbers, members, references)
     key = ("masked", kind, objective.structure, several, inpaint)
-    scores = routines.run(network, key, _loop(network, kind, objective, several, inpaint), batched, shared)
+    body, most = _loop(network, kind, objective, several, inpaint), routines.turn_size(network)
+    scores = routines.run(network, key, body, batched, shared, most=most)
     return scores.reshape(len(scores), count, several)
 
 
@@ -109,7 +110,7 @@ def _loop(network, kind, objective, several, inpaint):
             return scores.write(indices[0] // width, tf.reshape(values, [-1, width]))
 
         empty = tf.TensorArray(tf.float32, size=-(-count // width), element_shape=[None, None])
-        scores = routines.over_samples(count, width, step, empty)
+        scores = routines.over_samples(network, count, width, step, empty)
         by_sample = tf.transpose(scores.stack(), [1, 0, 2])
         return tf.reshape(by_sample, [tf.shape(by_sample)[0], -1])[:, :count]
 

@@ -206,6 +206,15 @@ class Network:
         """Rows of a chunk at most: int."""
         return self.model.batch if isinstance(self.model, HostModel) else chunks.MOST
 
+    @property
+    def turns_at_once(self):
+        """Turns of a loop that may be under way at once: int.
+
+        Two use the cores better than one of twice the size, where a turn does nothing but compute. XLA takes one by one.
+        """
+        computes_only = self._recording.can_replay and not self._recording.effects
+        return 2 if computes_only and not self.jit and chunks.size(self) > 1 else 1
+
     def layers(self):
         """Every layer that runs, in the order of its last call.
 

@@ -18,6 +18,8 @@ from lab.scoring import KnownOutputs, is_class_score, is_linear_score, mean_over
 
 # Samples of a row that a turn takes where there are many rows: their sum goes through the first layer at once.
 TOGETHER = 4
+# The share of samples that may lie beyond the last one, where turns are larger for it.
+IN_VAIN = 0.02
 
 
 def scores(network, inputs, objective, *, computed=None):
@@ -484,12 +486,12 @@ def sampled_gradient(network, inputs, objective, draw, options, samples, *, besi
 
         sums = tuple(tf.nest.map_structure(_zeros, inputs) for _ in range(1 + squares))
         with network.weights_before_loop():
-            return over_samples(samples, width, step, sums)
+            return over_samples(network, samples, width, step, sums)
 
     refuse_integers(network)
     (arrays, numbers), weights = prepare(network, inputs, objective)
     batched = (arrays, numbers, arrays if beside is None else beside)
-    most = max(1, chunks.size(network) // min(samples, TOGETHER))
+    most = max(1, turn_size(network) // min(samples, TOGETHER))
     shared = (weights, options, np.int32(samples), np.int32(sample_width(network, arrays, samples, most)))
     sums = run(network, ("sampled", objective.structure, draw, squares), body, batched, shared, most=most)
     return sums if squares else sums[0]
@@ -633,10 +635,11 @@ def run(network, key, body, batched, shared, *, most=None, pad=None, ready=None)
             raise_fault(network.model, error)
 
 
-def over_samples(samples, width, step, state):
+def over_samples(network, samples, width, step, state):
     """The loop of all methods that draw around an input, noise, masks and coalitions alike, inside the graph.
 
     Args:
+        network: a `Network`.
         samples: int tensor, samples in all. Indices of the last turn may lie beyond them.
         width: int tensor, samples of a turn.
         step: `(indices [width], state) -> state`.
@@ -649,11 +652,18 @@ def over_samples(samples, width, step, state):
     def turn(start, state):
         return start + width, step(start + tf.range(width), state)
 
-    return tf.while_loop(lambda start, _: start < samples, turn, (tf.constant(0), state), parallel_iterations=1)[1]
+    return tf.while_loop(
+        lambda start, _: start < samples, turn, (tf.constant(0), state), parallel_iterations=network.turns_at_once
+    )[1]
+
+
+def turn_size(network):
+    """Rows of a turn, so that all turns that are under way at once fit into memory: int of 1 or more."""
+    return max(1, chunks.size(network) // network.turns_at_once)
 
 
 def sample_width(network, arrays, samples, most_rows=None):
-    """How many samples of every row a turn takes: as fit into memory, with the fewest beyond the last sample.
+    """How many samples of every row a turn takes: as fit into memory, with few beyond the last sample.
 
     Args:
         network: a `Network`.
@@ -664,10 +674,12 @@ def sample_width(network, arrays, samples, most_rows=None):
     Returns:
         int of 1 or more.
     """
-    most = chunks.size(network)
+    most = turn_size(network)
     rows = chunks.even_size(len(tf.nest.flatten(arrays)[0]), most_rows or most)
     width = min(max(1, most // rows), samples)
-    return min(range(max(1, width // 2), width + 1), key=lambda taken: (-(-samples // taken) * taken, -taken))
+    drawn = {taken: -(-samples // taken) * taken for taken in range(max(1, width // 2), width + 1)}
+    fewest = max(min(drawn.values()), samples * (1 + IN_VAIN))
+    return max(taken for taken, total in drawn.items() if total <= fewest)
 
 
 def _compile(network, key, body, batched, shared, ready=None):

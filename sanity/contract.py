@@ -14,8 +14,8 @@ SAME = 1e-3
 def violations(explainer, network, inputs, objective, /, *, seed=0, **options):
     """Every promise that an explainer breaks on some inputs.
 
-    The promises: maps of the right structure and shape; float32; finite; the same for the same seed; an image's map the
-    same alone as in a batch; nothing raised; weights and inputs left as they were.
+    The promises: maps of the right structure and shape; float32; finite; the same for the same seed, in memory of their own; an
+    image's map the same alone as in a batch; nothing raised; weights and inputs left as they were.
 
     Args:
         explainer: the method.
@@ -52,8 +52,11 @@ def _broken_promises(explainer, network, arrays, objective, seed, options):
         broken.append(f"maps are float32; received {tf.nest.flatten(maps)[0].dtype}")
     if not all(np.isfinite(leaf).all() for leaf in tf.nest.flatten(maps)):
         broken.append("maps are finite")
-    if not _are_equal(maps, explain(arrays, objective)):
+    again = explain(arrays, objective)
+    if not _are_equal(maps, again):
         broken.append("the same seed gives the same bytes")
+    if _share_memory(maps, again) or _share_memory(maps, arrays):
+        broken.append("maps have memory of their own")
     if not all(
         _are_near(_one_row(maps, index), explain(_one_row(arrays, index), objective.rows([index]))) for index in (0, -1)
     ):
@@ -67,6 +70,10 @@ def _one_row(arrays, index):
 
 def _are_equal(a, b):
     return all(np.array_equal(x, y, equal_nan=True) for x, y in zip(tf.nest.flatten(a), tf.nest.flatten(b)))
+
+
+def _share_memory(a, b):
+    return any(np.shares_memory(x, y) for x in tf.nest.flatten(a) for y in tf.nest.flatten(b))
 
 
 def _are_near(a, b):

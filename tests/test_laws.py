@@ -11,7 +11,7 @@ from sklearn import ensemble
 import lab
 from lab import chunks, routines
 from lab.attribution import explainers
-from lab.attribution.calls import needed_capability
+from lab.attribution.calls import attribute, needed_capability
 from lab.environment import tf
 from lab.registry import options
 from sanity.contract import violations
@@ -48,6 +48,23 @@ def test_every_registered_explainer_keeps_the_contract(small, forest, encoder, n
     needing = {"trees": (*forest, GOAL), "attention": (*encoder, lab.logit([0, 2, 1, 1]))}
     network, inputs, goal = needing.get(needed_capability(explainer), (small, networks.images(), GOAL))
     assert violations(explainer, network, inputs, goal, **QUICK.get(name, {})) == []
+
+
+def test_maps_that_a_method_keeps_are_copied(small):
+    kept = np.zeros(networks.images().shape, "float32")
+
+    def hoarding(network, inputs, objective):
+        kept[...] += 1
+        return kept
+
+    def echo(network, inputs, objective):
+        return inputs
+
+    inputs = networks.images()
+    first, second = (attribute(hoarding, small, inputs, GOAL) for _ in range(2))
+    assert (first == 1).all() and (second == 2).all()
+    own = attribute(echo, small, inputs, GOAL)
+    assert not np.shares_memory(own, inputs) and np.array_equal(own, inputs)
 
 
 def test_the_contract_catches_those_who_break_it(small):
@@ -148,8 +165,11 @@ def test_samples_that_fit_are_taken_at_once_and_none_is_drawn_in_vain():
     roomy, inputs = networks.network(networks.flat()), networks.images(4)
     assert chunks.size(roomy) == chunks.MOST == 64
     widths = {samples: routines.sample_width(roomy, inputs, samples) for samples in (1, 3, 7, 16, 50, 400)}
-    # 16 samples of 4 rows fill a chunk.
-    assert widths == {1: 1, 3: 3, 7: 7, 16: 16, 50: 10, 400: 16}
+    # 16 samples of 4 rows fill a chunk, and two turns are under way at once.
+    assert roomy.turns_at_once == 2 and widths == {1: 1, 3: 3, 7: 7, 16: 8, 50: 5, 400: 8}
+    assert routines.sample_width(roomy, networks.images(8), 100) == 4 and 4 * 25 == 100
+    # One sample of 51 is drawn in vain, which costs less than turns of two thirds.
+    assert routines.sample_width(roomy, networks.images(10), 50) == 3
 
 
 @pytest.mark.parametrize("method", ["smoothgrad", "integrated_gradients", "kernel_shap", "rise"])

@@ -9,7 +9,7 @@ from lab.attribution import explainers
 from lab.environment import tf
 from lab.estimates import Estimate
 from lab.fills import refuse_name
-from lab.isolation import MethodFault, call_isolated
+from lab.isolation import MethodFault, call_isolated, is_ours
 from lab.refusal import Refused
 from lab.registry import nearest
 from lab.tokenizer import NEUTRAL
@@ -192,15 +192,16 @@ def check_maps(maps, arrays, explainer, places=()):
         places: the shapes that a sample's map may have at a layer.
 
     Returns:
-        arrays of numbers, copies of the maps; masked values are NaN.
+        arrays of numbers that the explainer does not hold; masked values are NaN.
 
     Raises:
         MethodFault: for maps of another structure, shape or dtype.
     """
     shapes, returned = tf.nest.map_structure(np.shape, arrays), maps
     try:
-        # A copy: a method may reuse the memory of these maps. Masked values become NaN.
-        maps = tf.nest.map_structure(lambda leaf: np.array(np.ma.filled(leaf, np.nan)), maps)
+        # A method may reuse the memory of its maps. Masked values become NaN.
+        is_kept = not is_ours(explainer)
+        maps = tf.nest.map_structure(lambda leaf: _own_array(np.ma.filled(leaf, np.nan), arrays, is_kept), maps)
         same = tf.nest.map_structure(np.shape, maps) == shapes
     except (TypeError, ValueError):
         same = False
@@ -215,6 +216,13 @@ def check_maps(maps, arrays, explainer, places=()):
             f"Maps are numbers in the structure and shape of the inputs, or over their positions or a layer's. Received: {_describe_maps(returned)} from {explainers.name(explainer)} for {shapes}."
         )
     return maps
+
+
+def _own_array(array, inputs, is_kept):
+    """An array that nobody else holds: a copy, unless it is a whole one, no input and not kept by who returned it."""
+    is_whole = array.flags.owndata and array.flags.writeable
+    is_free = is_whole and not is_kept and not any(np.may_share_memory(array, leaf) for leaf in tf.nest.flatten(inputs))
+    return array if is_free else np.array(array)
 
 
 def _batch_size(arrays):

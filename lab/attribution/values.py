@@ -125,11 +125,11 @@ def _turns(network, inputs, address, block):
             turned = tf.reduce_sum((zeroed - tokens[:, None]) ** 2, axis=-1) / 2
             return distances + tf.einsum("bwq,wk->bqk", turned, hidden)
 
-        distances = routines.over_samples(shape[3], width, step, tf.zeros([shape[0], shape[2], shape[3]]))
+        distances = routines.over_samples(network, shape[3], width, step, tf.zeros([shape[0], shape[2], shape[3]]))
         return tf.math.divide_no_nan(distances, tf.reduce_sum(distances, axis=-1, keepdims=True))
 
     arrays = network.inputs(inputs)
-    most, rows = chunk_size(network, arrays), len(tf.nest.flatten(arrays)[0])
+    most, rows = max(1, chunk_size(network, arrays) // network.turns_at_once), len(tf.nest.flatten(arrays)[0])
     width = np.int32(max(1, most // rows))
     return routines.run(network, ("turns", address, block), body, (arrays,), width, most=most)
 
