@@ -233,7 +233,7 @@ def _make_pictures(network, objective, climb, results, others, settings):
         results["scores"],
         str(objective),
         settings,
-        results["snapshots"] if len(settings["stops"]) > 1 else None,
+        results.get("snapshots"),
         _scale_to_one(results["magnitudes"]) if climb.transparency else None,
     )
 
@@ -311,7 +311,7 @@ def _body(network, climb, several):
         with network.weights_before_loop():
             # A loop around the loop would add a sixth to the time of a first picture of few steps.
             _, kept, (*_, magnitudes, curve) = (stretches if several else stretch)(*start)
-            results = _results(kept.stack(), curve.stack(), magnitudes)
+            results = _results(kept.stack(), curve.stack(), magnitudes, several)
             results["scores"] = _final_scores(network, climb, scoring, results["images"])
         return {name: _group_by_unit(rows, facets) for name, rows in results.items()}
 
@@ -326,10 +326,11 @@ def _start_loop(climb, units, stops, parameters):
     return tf.constant(0), kept, (tf.constant(0), parameters, climb.ascent.begin(parameters), magnitudes, curve)
 
 
-def _results(kept, curve, magnitudes):
-    """Pictures kept [stops, rows, ...] and scores [steps, rows], rows first."""
-    snapshots = tf.transpose(kept, [1, 0, *range(2, len(kept.shape))])
-    return {"images": kept[-1], "snapshots": snapshots, "curves": tf.transpose(curve), "magnitudes": magnitudes}
+def _results(kept, curve, magnitudes, several):
+    """Pictures kept [stops, rows, ...] and scores [steps, rows], rows first; the last picture alone where there is one stop."""
+    results = {"images": kept[-1], "curves": tf.transpose(curve), "magnitudes": magnitudes}
+    snapshots = {"snapshots": tf.transpose(kept, [1, 0, *range(2, len(kept.shape))])} if several else {}
+    return results | snapshots
 
 
 def _final_scores(network, climb, scoring, pictures):
