@@ -56,6 +56,10 @@ def _uncollected():
     try:
         yield
     finally:
+        if not gc.get_freeze_count():
+            # Among the oldest objects, at which the collector looks seldom. It takes a quarter of a second for them.
+            gc.freeze()
+            gc.unfreeze()
         if was_enabled:
             gc.enable()
 

@@ -119,6 +119,23 @@ def test_no_noise_reaches_the_user():
     assert done.stderr == "" and done.stdout == ""
 
 
+# What the import made is not looked through again by each collection, and what a user froze before stays frozen.
+COLLECTOR = """
+import gc
+{before}
+import lab.environment
+assert gc.isenabled() and bool(gc.get_freeze_count()) is {frozen}
+young = sum(len(gc.get_objects(generation=generation)) for generation in (0, 1))
+assert {frozen} or young < 0.1 * len(gc.get_objects()), (young, len(gc.get_objects()))
+"""
+
+
+@pytest.mark.parametrize("before, frozen", [("", False), ("gc.freeze()", True)])
+def test_the_garbage_collector_is_left_as_it_was(before, frozen):
+    script = COLLECTOR.format(before=before, frozen=frozen)
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
+
+
 def test_public_names_exist_and_are_documented():
     import lab
     from lab.attribution import explainers
