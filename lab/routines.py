@@ -249,17 +249,38 @@ def receptive_field(network, inputs, path):
     return run(network, ("receptive_field", path), body, (network.inputs(inputs),), ())
 
 
-def gradient(network, inputs, objective, *, rule=None):
+def gradient(network, inputs, objective):
     """The score, and its gradient at the inputs.
 
     Args:
         network: a `Network`.
         inputs: arrays that it takes.
         objective: an `Objective`.
-        rule: None, or one of `lab.activation_rules` for ReLU-like activations.
 
     Returns:
         float32 [batch], and arrays of the inputs' structure and dtype.
+    """
+
+    def body(batched, weights):
+        return score_and_gradient(network, objective, weights, *batched)
+
+    refuse_integers(network)
+    return run(network, ("gradient", objective.structure), body, *prepare(network, inputs, objective))
+
+
+def propagate_by_rule(network, inputs, objective, rule):
+    """What comes back to the inputs where the gradient passes ReLU-like activations by another rule.
+
+    The score itself is not returned: some rules need no forward pass.
+
+    Args:
+        network: a `Network`.
+        inputs: arrays that it takes.
+        objective: an `Objective`.
+        rule: str, one of `lab.activation_rules`.
+
+    Returns:
+        arrays of the inputs' structure and dtype.
 
     Raises:
         Refused: where the rule applies to no activation.
@@ -267,15 +288,13 @@ def gradient(network, inputs, objective, *, rule=None):
 
     def body(batched, weights):
         inputs, numbers = batched
-        if rule is None:
-            return score_and_gradient(network, objective, weights, inputs, numbers)
         scores, operations, owners = trace_operations(network, objective, weights, inputs, numbers)
         leaves = [leaf for leaf in tf.nest.flatten(inputs) if leaf.dtype.is_floating]
         slopes = ruled_gradient(scores, leaves, rule, operations=operations, owners=owners)
-        return tf.cast(scores, tf.float32), of_leaves(inputs, slopes, objective)
+        return of_leaves(inputs, slopes, objective)
 
     refuse_integers(network)
-    return run(network, ("gradient", objective.structure, rule), body, *prepare(network, inputs, objective))
+    return run(network, ("by rule", objective.structure, rule), body, *prepare(network, inputs, objective))
 
 
 def difference_multipliers(network, inputs, references, objective, rule_of):

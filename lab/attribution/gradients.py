@@ -57,7 +57,7 @@ def guided_backprop(network, inputs, objective):
     Raises:
         Refused: for a network without a ReLU.
     """
-    return as_float32(routines.gradient(network, inputs, objective, rule="guided")[1])
+    return as_float32(routines.propagate_by_rule(network, inputs, objective, "guided"))
 
 
 @explainers.register(rule="deconv", slope=True)
@@ -77,4 +77,4 @@ def deconvnet(network, inputs, objective):
     Raises:
         Refused: for a network without a ReLU.
     """
-    return as_float32(routines.gradient(network, inputs, objective, rule="deconv")[1])
+    return as_float32(routines.propagate_by_rule(network, inputs, objective, "deconv"))
