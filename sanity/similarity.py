@@ -36,6 +36,10 @@ class PooledMap:
     unsigned: np.ndarray
     input: np.ndarray | None = None
 
+    def alone(self):
+        """The same map in memory of its own, without the maps beside it in a batch and without ranks: `PooledMap`."""
+        return PooledMap(*(None if part is None else part.copy() for part in (self.signed, self.unsigned, self.input)))
+
     @cached_property
     def input_ranks(self):
         """Mid-ranks of the input's magnitude: float64 [positions], None where it is constant or unknown."""

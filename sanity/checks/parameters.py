@@ -301,7 +301,7 @@ def _run_stages(explain, subject, trained, stages_of_run, state):
         with subject.network.weights(stage.state):
             pooled_maps = explain(state)
         rows.append(similarities(trained, pooled_maps))
-        path.append(pooled_maps[0])
+        path.append(pooled_maps[0] and pooled_maps[0].alone())
     return NetworkRun([(stage.name, stage.done) for stage in stages_of_run], rows, pooled_maps, path)
 
 

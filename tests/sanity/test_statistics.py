@@ -304,3 +304,12 @@ def test_maps_are_compared_alike_in_any_number_of_threads(monkeypatch):
     assert list(alone) == list(expected)
     assert all(np.array_equal(alone[name], expected[name], equal_nan=True) for name in expected)
     assert all(row.shape == (0,) for row in similarities([], []).values())
+
+
+def test_a_map_that_is_kept_alone_holds_no_batch_and_no_ranks():
+    batch = np.random.default_rng(0).normal(size=(3, 12, 12))
+    kept = PooledMap(batch[1], np.abs(batch)[1])
+    assert kept.unsigned_ranks is not None
+    alone = kept.alone()
+    assert np.array_equal(alone.signed, batch[1]) and np.array_equal(alone.unsigned, np.abs(batch[1]))
+    assert alone.input is None and alone.signed.base is None and set(vars(alone)) == {"signed", "unsigned", "input"}
