@@ -14,8 +14,9 @@ SAME = 1e-3
 def violations(explainer, network, inputs, objective, /, *, seed=0, **options):
     """Every promise that an explainer breaks on some inputs.
 
-    The promises: maps of the right structure and shape; float32; finite; the same for the same seed, in memory of their own; an
-    image's map the same alone as in a batch; nothing raised; weights and inputs left as they were.
+    The promises: maps of the right structure and shape; float32; finite; the same for the same seed; an image's map the
+    same alone as in a batch; nothing raised; weights and inputs left as they were. Maps of the lab's own methods have
+    memory of their own besides; those of others are copied before.
 
     Args:
         explainer: the method.

@@ -156,7 +156,7 @@ def randomize(subject, steps, seeds, *, way="own", statistics="estimate"):
     """
     network, inputs = subject.network, _first_rows(subject.inputs, STATISTICS_IMAGES)
     labels = None if subject.labels is None else subject.labels[:STATISTICS_IMAGES]
-    before = _probabilities(routines.logits(network, inputs))
+    before = _probabilities(routines.batch_statistics(network, inputs, ())[1])
     draws = draw(network, _layer_paths(steps[-1][1]), seeds, way)
     variable_changes = [changes(network, drawn_network.state) for drawn_network in draws]
 

@@ -1,7 +1,7 @@
 """Threads: one function of several arguments side by side, each in one thread."""
 
 import contextlib
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 from joblib import cpu_count
 from threadpoolctl import ThreadpoolController
@@ -30,7 +30,13 @@ def in_threads(function, arguments, *, limited=True):
     def limit():
         return controller.limit(limits=1) if limited else contextlib.nullcontext()
 
-    # OpenMP has a limit for each thread, which ends with it.
-    with limit(), ThreadPoolExecutor(count, initializer=limit) as pool:
-        futures = [pool.submit(function, argument) for argument in arguments]
+    with limit():
+        # OpenMP has a limit for each thread, which ends with it.
+        pool = ThreadPoolExecutor(count, initializer=limit)
+        try:
+            futures = [pool.submit(function, argument) for argument in arguments]
+            wait(futures)
+        finally:
+            # Where the user interrupts, what has not begun does not begin.
+            pool.shutdown(cancel_futures=True)
     return [future.result() for future in futures]

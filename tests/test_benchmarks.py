@@ -149,7 +149,21 @@ assert load.by_itself >= 1, load.by_itself
 """
 
 
-@pytest.mark.parametrize("script", [CHILDREN, CARELESS])
+# A child that worked before the block, and ended within it.
+EARLIER = """
+import subprocess, sys
+from tests.bench.load import Load
+
+burn = "import time\\nwhile time.process_time() < 2: pass\\nprint(flush=True)\\ninput()"
+worker = subprocess.Popen([sys.executable, "-c", burn], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+worker.stdout.readline()
+with Load() as load:
+    worker.communicate(b"end")
+assert load.by_itself < 1, load.by_itself
+"""
+
+
+@pytest.mark.parametrize("script", [CHILDREN, CARELESS, EARLIER])
 def test_the_work_of_children_is_no_load(script):
     pytest.importorskip("psutil")
     subprocess.run([sys.executable, "-c", script], check=True, timeout=120, cwd=page.PAGE.parent)

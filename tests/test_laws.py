@@ -161,7 +161,7 @@ def test_memory_decides_the_chunk():
     assert sizes == [1, 4, chunks.MOST]
 
 
-def test_samples_that_fit_are_taken_at_once_and_none_is_drawn_in_vain():
+def test_samples_that_fit_are_taken_at_once_and_few_are_drawn_in_vain():
     roomy, inputs = networks.network(networks.flat()), networks.images(4)
     assert chunks.size(roomy) == chunks.MOST == 64
     widths = {samples: routines.sample_width(roomy, inputs, samples) for samples in (1, 3, 7, 16, 50, 400)}

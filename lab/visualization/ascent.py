@@ -1,4 +1,4 @@
-"""Ascent: steps along a gradient, by Adam with a falling rate, compiled, or by any Keras optimizer.
+"""Ascent: steps along a gradient, by Adam with a falling rate, or by any Keras optimizer.
 
 begin(parameters) -> state; step(count, parameters, slope, state, rate) -> parameters, state; structures of tensors.
 """

@@ -1,5 +1,6 @@
 """Resampling: pictures on other canvases and blurred pictures, by products with banded matrices, whose gradient is exact.
 
+It is the gradient by the picture: draws such as a zoom have none.
 A pixel reads only the few pixels around one position, so that whole matrices would be zeros for the most part. Targets go in
 blocks, and the sources that a block reads lie side by side.
 """
@@ -60,6 +61,7 @@ def place_view(images, rows, columns, zoom, shift, angle, *, zooms, widest):
     """
     if min(zooms) <= 0:
         raise Refused(f"A zoom is a number above 0. Received: zooms from {min(zooms)} to {max(zooms)}.")
+    zoom, shift, angle = map(tf.stop_gradient, (zoom, shift, angle))
     units, height, width, channels = tf.shape(images)[0], *images.shape[1:]
     cosine, sine = tf.cos(angle), tf.sin(angle)
     down, across = height / (rows * zoom), width / (columns * zoom)
@@ -70,14 +72,15 @@ def place_view(images, rows, columns, zoom, shift, angle, *, zooms, widest):
     left = (width - 1) / 2 + across * (sine * (y0 + top / (down * cosine)) - cosine * x0)
     slimmest = math.cos(min(abs(widest), math.pi / 2))
     lines = tf.reshape(tf.transpose(images - GREY, [1, 2, 0, 3]), [height, width, -1])
-    steps = width / columns / max(zooms), width / columns / min(zooms) * _inverse(slimmest)
+    steps = width / columns / max(zooms), width / columns / min(zooms) * inverse(slimmest)
     first = _resample(lines, columns, across / cosine, -across * sine / (cosine * down), left, steps)
     steps = height / rows / max(zooms) * slimmest, height / rows / min(zooms)
     second = _resample(tf.transpose(first, [1, 0, 2]), rows, down * cosine, down * sine, top, steps)
     return tf.transpose(tf.reshape(second, [columns, rows, units, channels]), [2, 1, 0, 3]) + GREY
 
 
-def _inverse(number):
+def inverse(number):
+    """One over a number of zero or more: float, infinite of zero."""
     return 1 / number if number > 0 else math.inf
 
 
@@ -97,10 +100,10 @@ def _resample(lines, targets, step, slope, offset, steps):
         position = scaled_begins + scaled_step * tf.cast(target, tf.float32)
         return tf.nn.relu(height - tf.abs(position - scale * tf.cast(source, tf.float32)))
 
-    (lowest, highest), inverse = steps, 1 / step
+    (lowest, highest), per_source = steps, 1 / step
     ahead = _band(targets, sources, highest, begins, step, reach)
     # Of a source: the targets whose positions lie around it.
-    back = _band(sources, targets, _inverse(lowest), -inverse * begins, inverse, tf.abs(inverse) * reach)
+    back = _band(sources, targets, inverse(lowest), -per_source * begins, per_source, tf.abs(per_source) * reach)
     return _multiply(lines, weigh, ahead, back)
 
 
@@ -129,6 +132,7 @@ def gaussian_blur(images, deviation, *, widest):
     Returns:
         tensor in the shape of the images.
     """
+    deviation = tf.stop_gradient(deviation)
     for axis in range(1, len(images.shape) - 1):
         images = _blur_axis(images, axis, deviation, math.ceil(DEVIATIONS * widest))
     return images

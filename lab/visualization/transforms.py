@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from lab.environment import tf
 from lab.registry import Registry
-from lab.visualization.resampling import GREY, gaussian_blur, place_view
+from lab.visualization.resampling import GREY, gaussian_blur, inverse, place_view
 
 # Sets of transforms by name: `(*extent) -> tuple of transforms`.
 transforms = Registry("set of transforms")
@@ -154,7 +154,7 @@ class Crop:
         share = self.low + (self.high - self.low) * draws[0]
         rows, columns = images.shape[1:3]
         shift = (1 - share) / share * (draws[1:3] - 0.5) * tf.constant([rows, columns], tf.float32)
-        zooms = (1 / self.high, 1 / self.low)
+        zooms = (inverse(self.high), inverse(self.low))
         return place_view(images, rows, columns, 1.0 / share, shift, tf.constant(0.0), zooms=zooms, widest=0.0)
 
 

@@ -7,7 +7,7 @@ from scipy import ndimage
 from lab.environment import tf
 from lab.refusal import Refused
 from lab.visualization.resampling import gaussian_blur, place_view
-from lab.visualization.transforms import Rotate, View
+from lab.visualization.transforms import Crop, Rotate, View
 
 DRAWS = [(0.35, (20, -9), 30), (1.15, (0, 0), -30), (0.8, (1.5, -2), 11), (1.0, (0, 0), 0), (2.0, (-7, 3), 45)]
 
@@ -17,7 +17,7 @@ def view(images, rows, columns, zoom, shift, degrees, widest=45.0):
         tf.convert_to_tensor(images),
         rows,
         columns,
-        tf.constant(zoom),
+        tf.convert_to_tensor(zoom),
         tf.constant(shift, tf.float32),
         tf.constant(np.deg2rad(degrees), tf.float32),
         zooms=(0.35, 2.0),
@@ -118,6 +118,21 @@ def test_a_view_upside_down_turns_the_picture():
     drawn = view(image, 48, 48, 1.0, (0, 0), 180, widest=180.0).numpy()
     assert np.abs(drawn - image[:, ::-1, ::-1]).max() < 1e-3
     assert np.isfinite(Rotate(180.0)(tf.constant(image), tf.constant([0, 1]))).all()
+
+
+def test_draws_have_no_gradient():
+    zoom = tf.constant(0.8)
+    with tf.GradientTape() as tape:
+        tape.watch(zoom)
+        total = tf.reduce_sum(view(smooth(), 48, 48, zoom, (1, 2), 10) ** 2)
+    assert tape.gradient(total, zoom) is None
+
+
+def test_windows_of_any_size_are_whole_matrices_too():
+    image = tf.constant(smooth())
+    assert np.isfinite(Crop(0.0, 0.9)(image, tf.constant([0, 1]))).all()
+    # The whole picture as a window.
+    assert np.abs(Crop(1.0, 1.0)(image, tf.constant([0, 1])) - image).max() < 1e-5
 
 
 def test_a_zoom_of_nothing_is_refused():

@@ -1,5 +1,7 @@
 """Threads: results in the order of the arguments, one thread of linear algebra each, and limits given back."""
 
+import functools
+import signal
 import threading
 import time
 
@@ -50,6 +52,24 @@ def test_the_others_end_before_a_fault_is_raised():
         with pytest.raises(ZeroDivisionError):
             in_threads(work, [0, 1])
         assert ended == [1] and limits() == before and 2 in before
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="signals go to a process as a whole")
+def test_an_interrupt_begins_nothing_more():
+    begun = []
+
+    def work(number):
+        begun.append(number)
+        time.sleep(0.2)
+
+    interrupt = functools.partial(signal.pthread_kill, threading.main_thread().ident, signal.SIGINT)
+    threading.Timer(0.3, interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        in_threads(work, range(100))
+    assert len(begun) < 50
+    count = len(begun)
+    time.sleep(0.5)
+    assert len(begun) == count
 
 
 def test_of_several_faults_that_of_the_first_argument_is_raised():
