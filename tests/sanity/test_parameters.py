@@ -66,6 +66,18 @@ def test_randomization_reaches_into_every_build(build):
     assert all(moved[name] > 0 for name, way in drawn.ways.items() if way != "reset")
 
 
+@pytest.mark.parametrize("first", ["number", "classes"])
+def test_a_network_that_returns_one_number_for_all_samples_can_be_randomized(first):
+    inputs = keras.Input((16, 16, 3))
+    features = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(6, 3)(inputs))
+    classes = keras.layers.Dense(4, activation="softmax")(features)
+    outputs = [classes, keras.ops.mean(classes)]
+    network = networks.network(keras.Model(inputs, outputs if first == "classes" else outputs[::-1]))
+    drawn = Subject(network, networks.images(3), lab.channel(layers_in_order(network)[0], 0), ("a", "b", "c"))
+    (run,) = randomize(drawn, stages(network), [3])
+    assert ("same_top" in run[0].done) == (first == "classes") and run[0].done["parameters"] == 1
+
+
 def test_permutation_moves_one_by_one_kernels_and_keeps_values(network):
     drawn = draw(network, ["last", "logits"], [0], "permutation")[0]
     trained = network.state()
