@@ -677,9 +677,10 @@ class Network:
             self._loop_weights = None
 
     def _replay(self, inputs, reads):
-        outputs, calls = self._recording.replay(inputs, self._loop_weights)
-        reader = self._reader()
-        reader.outputs = calls
+        reader, (outputs, calls) = self._reader(), self._recording.structure
+        layers = {id(self.tree[layer_path(address)]) for address in reads}
+        wanted = outputs, {layer: calls[layer] for layer in layers.intersection(calls)}
+        outputs, reader.outputs = self._recording.replay(inputs, wanted, self._loop_weights)
         read = {address: self._read(address, reader) for address in reads}
         return Trace(outputs, read, len(self._folded), self.channels_first)
 

@@ -79,26 +79,27 @@ class Recording:
         mapped = _read_by(definition, self._captured(graph, definition))
         return dict(zip(names, tf.graph_util.import_graph_def(definition, mapped, names, name="")))
 
-    def replay(self, inputs, weights=None):
-        """Add the operations to the graph that is being traced.
+    def replay(self, inputs, structure, weights=None):
+        """Add the operations that lead to wanted tensors to the graph that is being traced, and those that have effects.
 
         Args:
             inputs: structure of graph tensors that the recording fits.
+            structure: part of `structure`, the names of the tensors that are wanted.
             weights: dict as of `add_weights` around a loop whose turns are traced here; None: each turn computes them.
 
         Returns:
-            the structure of the wanted tensors, of the graph that is being traced.
+            the tensors of the graph that is being traced, in the structure of their names.
         """
         graph = tf.compat.v1.get_default_graph()
         sources = dict(zip((inside.name for inside in self.inputs), map(graph.capture, tf.nest.flatten(inputs))))
         sources |= {name: graph.capture(tensor) for name, tensor in (weights or {}).items()}
-        wanted = {name for name in tf.nest.flatten(self.structure) if name is not None}
+        wanted = {name for name in tf.nest.flatten(structure) if name is not None}
         definition = _leading_to(self.definition, {*map(_origin, wanted - set(sources)), *self.effects}, set(sources))
         sources |= self._captured(graph, definition, wanted)
         names = sorted(wanted - set(sources))
         added = tf.graph_util.import_graph_def(definition, _read_by(definition, sources), names, name="")
         by_name = {**sources, **dict(zip(names, added))}
-        return tf.nest.map_structure(by_name.get, self.structure)
+        return tf.nest.map_structure(by_name.get, structure)
 
     def _captured(self, graph, definition, wanted=frozenset()):
         """What the call captured and a part of its operations reads, or that is wanted itself: dict of name to tensor of the graph.

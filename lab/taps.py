@@ -369,10 +369,8 @@ def _fold(source, call, args, kwargs, norm):
         outputs = call(*args, **kwargs)
     if source.bias is not None:
         return outputs
-    if getattr(source, "data_format", "channels_last") == "channels_first":
-        # With all axes, since TensorFlow's optimizer of layouts turns no shorter shape.
-        shift = tf.reshape(shift, [1, -1, *[1] * (len(outputs.shape) - 2)])
-    return outputs + tf.cast(shift, outputs.dtype)
+    first = getattr(source, "data_format", "channels_last") == "channels_first"
+    return tf.nn.bias_add(outputs, tf.cast(shift, outputs.dtype), "NC..." if first else "N...C")
 
 
 def affine(norm):

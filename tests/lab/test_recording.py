@@ -115,6 +115,21 @@ def test_folding_hides_no_layer_from_the_survey(build):
     assert folded.shapes == plain.shapes and folded.heads == plain.heads
 
 
+def count_convolutions(network, reads=()):
+    """How many convolutions a later trace of the network has: int."""
+    trace = tf.function(lambda x: network.trace(x, reads).logits(), autograph=False)
+    operations = trace.get_concrete_function(network.spec).graph.get_operations()
+    return sum(operation.type in ("Conv2D", "DepthwiseConv2dNative") for operation in operations)
+
+
+def test_what_nobody_reads_is_in_no_later_trace():
+    network = networks.network(networks.flat())
+    kinds = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
+    folded = count_convolutions(network)
+    assert folded == sum(isinstance(layer, kinds) for layer in network.tree.values()) and network._folded
+    assert count_convolutions(network, [network.readable[-1]]) == folded
+
+
 def test_a_convolution_that_was_folded_is_read_unfolded():
     model = networks.flat()
     network, plain = networks.network(model), networks.network(model, fold=False)
