@@ -5,6 +5,7 @@ Files are read for the names and summaries of all commands, and one is imported 
 """
 
 import ast
+import functools
 import importlib
 import importlib.util
 import pathlib
@@ -47,10 +48,14 @@ def _files(package):
 
 def _help_text(path):
     """The docstring of a file's function `command`: str, or None where there is no such function."""
-    text = path.read_text(encoding="utf-8")
-    if "\ndef command(" not in text:
+    return _docstring(path.read_text(encoding="utf-8"))
+
+
+@functools.cache
+def _docstring(source):
+    if "\ndef command(" not in source:
         return None
-    functions = [node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)]
+    functions = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
     return next(ast.get_docstring(node) or "" for node in functions if node.name == "command")
 
 
