@@ -27,7 +27,7 @@ class Recording:
         self.structure = tf.nest.map_structure(lambda part: part.name if _belongs(part, graph) else None, tensors)
         # With the shapes, of which some cannot be inferred again.
         definition = graph.as_graph_def(add_shapes=True)
-        self.definition = _without(definition, [tensor.op.name for tensor in graph.inputs])
+        self.definition = _without_places(_without(definition, [tensor.op.name for tensor in graph.inputs]))
         self.can_replay = not self.definition.library.function and not any(map(_is_bound, self.definition.node))
 
     def fits(self, inputs, wiring):
@@ -118,6 +118,13 @@ def _without(definition, names):
     kept = [node for node in definition.node if node.name not in names]
     del definition.node[:]
     definition.node.extend(kept)
+    return definition
+
+
+def _without_places(definition):
+    """A graph's definition whose operations need not be where others are, which a later trace may not have."""
+    for node in definition.node:
+        node.attr.pop("_class", None)
     return definition
 
 

@@ -130,6 +130,38 @@ def test_what_nobody_reads_is_in_no_later_trace():
     assert count_convolutions(network, [network.readable[-1]]) == folded
 
 
+class Beside(keras.layers.Layer):
+    """Computes one output on the device of another, which nothing reads."""
+
+    def call(self, x):
+        square = tf.square(x)
+        with tf.compat.v1.colocate_with(square):
+            beside = x + 1.0
+        return 2 * beside, square
+
+
+class Sloped(keras.layers.Layer):
+    """Adds a gradient of its own, whose operations lie beside those that they are the gradients of."""
+
+    def call(self, x):
+        if tf.executing_eagerly():
+            return x + 2 * tf.tanh(x) * (1 - tf.tanh(x) ** 2)
+        return x + tf.gradients(tf.reduce_sum(tf.tanh(x) ** 2), x)[0]
+
+
+@pytest.mark.parametrize("layer, parts", [(Beside, 2), (Sloped, 1)])
+def test_operations_beside_others_are_added_without_them(layer, parts, reference):
+    inputs = keras.Input((8, 8, 3))
+    outputs = layer()(inputs)
+    x = keras.layers.Conv2D(4, 3, activation="relu")(outputs[0] if parts == 2 else outputs)
+    model = networks.filled(keras.Model(inputs, keras.layers.Dense(5)(keras.layers.Flatten()(x))))
+    network, photographs = networks.network(model), networks.images(2, side=8)
+    for method in ("gradient", "gradcam", "smoothgrad"):
+        assert np.isfinite(lab.explain(network, photographs, lab.logit(1), method=method).maps).all()
+    exact = reference(model, photographs, np.array([1, 1]))
+    np.testing.assert_allclose(lab.gradient(network, photographs, lab.logit(1)), exact, rtol=1e-4, atol=1e-6)
+
+
 def test_a_convolution_that_was_folded_is_read_unfolded():
     model = networks.flat()
     network, plain = networks.network(model), networks.network(model, fold=False)
