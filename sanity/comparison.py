@@ -7,6 +7,9 @@ from sanity.similarity import measures
 from sanity.statistics import bootstrap_interval
 from sanity.threads import in_threads
 
+# Maps of fewer positions are compared one after another: threads would wait for each other longer than they compute.
+FEW_POSITIONS = 10_000
+
 
 def similarities(first, second):
     """Every similarity of two lists of pooled maps, sample by sample.
@@ -22,7 +25,9 @@ def similarities(first, second):
     def measure(pair):
         return [np.nan if None in pair else measures.get(name)(*pair) for name in measures]
 
-    rows = in_threads(measure, zip(first, second), limited=False)
+    pairs = list(zip(first, second))
+    positions = max((part.unsigned.size for part in first if part is not None), default=0)
+    rows = list(map(measure, pairs)) if positions < FEW_POSITIONS else in_threads(measure, pairs, limited=False)
     names = list(measures)
     return dict(zip(names, np.array(rows, "float64").reshape(-1, len(names)).T))
 

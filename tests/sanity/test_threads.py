@@ -6,10 +6,13 @@ import threading
 import time
 
 import joblib
+import numpy as np
 import pytest
+from scipy import stats
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from sanity import threads
+from sanity import comparison, threads
+from sanity.similarity import PooledMap
 from sanity.threads import in_threads
 
 
@@ -88,3 +91,20 @@ def test_a_process_that_was_limited_has_no_more_threads(monkeypatch):
     monkeypatch.setattr(threads.tf.config.threading, "get_intra_op_parallelism_threads", lambda: 1)
     names = threads.in_threads(lambda _: threading.current_thread().name, range(6))
     assert len(set(names)) == 1
+
+
+@pytest.mark.parametrize("few", [0, 10**9])
+def test_maps_are_compared_alike_in_threads_and_one_after_another(few, monkeypatch):
+    rng = np.random.default_rng(0)
+    first, second = ([PooledMap(values, abs(values)) for values in rng.normal(size=(4, 9, 9))] for _ in range(2))
+    second[1] = None
+    exact = [
+        np.nan if b is None else stats.spearmanr(a.unsigned, b.unsigned, axis=None)[0] for a, b in zip(first, second)
+    ]
+    called = []
+    monkeypatch.setattr(comparison, "FEW_POSITIONS", few)
+    monkeypatch.setattr(
+        comparison, "in_threads", lambda *args, **options: called.append(1) or in_threads(*args, **options)
+    )
+    np.testing.assert_allclose(comparison.similarities(first, second)["abs_spearman"], exact, rtol=1e-9)
+    assert bool(called) == (few == 0)
