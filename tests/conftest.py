@@ -1,5 +1,4 @@
 import gc
-import signal
 
 import pytest
 from threadpoolctl import threadpool_limits
@@ -27,14 +26,6 @@ def one_thread():
     """One thread for small matrix products and neighbours: those of several workers wait for each other, and burn time."""
     with threadpool_limits(1):
         yield
-
-
-@pytest.fixture(scope="module", autouse=True)
-def interrupts():
-    """Commands and the libraries that they call leave Ctrl-C as it was."""
-    before = signal.getsignal(signal.SIGINT)
-    yield
-    assert signal.getsignal(signal.SIGINT) == before
 
 
 @pytest.fixture(scope="session")

@@ -78,6 +78,7 @@ def shared_networks():
     """While open, `lab.load` shares networks, in commands and in Python."""
     with pytest.MonkeyPatch.context() as patch:
         load = SharedNetworks(models.load)
+        # First, since `lab` takes it from `models` when it is asked, and would keep what is there.
+        patch.setattr(lab, "load", load)
         patch.setattr(models, "load", load)
-        patch.setattr(lab, "load", load, raising=False)
         yield load

@@ -16,6 +16,7 @@ from lab import checkpoint, efficientnet, model_names, models, packages, routine
 from lab.preprocessing import Preprocessing, linear_preprocessing, probe_preprocessing
 from lab.thumbnails import uri
 from tests import networks
+from tests.shared_networks import SharedNetworks, shared_networks
 
 
 def test_the_default_network_sees_what_it_should(lite0, photos):
@@ -375,3 +376,10 @@ def test_weights_of_the_package_are_first_values_and_no_initializer_runs(monkeyp
         assert all(map(np.array_equal, model.get_layer(f"{by_norm[norm]}_bn").get_weights(), parts))
     assert np.array_equal(model.get_layer("logits").bias, tensors["_fc.bias"])
     assert isinstance(model.get_layer("stem_conv").kernel_initializer, keras.initializers.VarianceScaling)
+
+
+def test_tests_that_share_networks_give_load_back(monkeypatch):
+    monkeypatch.delitem(vars(lab), "load", raising=False)
+    with shared_networks():
+        assert lab.load is models.load
+    assert lab.load is models.load and not isinstance(lab.load, SharedNetworks)

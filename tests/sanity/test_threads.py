@@ -57,8 +57,16 @@ def test_the_others_end_before_a_fault_is_raised():
         assert ended == [1] and limits() == before and 2 in before
 
 
+@pytest.fixture
+def interruptible():
+    """Ctrl-C as a terminal has it: a shell starts what runs in the background deaf to it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="signals go to a process as a whole")
-def test_an_interrupt_begins_nothing_more():
+def test_an_interrupt_begins_nothing_more(interruptible):
     begun = []
     interrupt = functools.partial(signal.pthread_kill, threading.main_thread().ident, signal.SIGINT)
 
