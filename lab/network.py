@@ -1098,6 +1098,7 @@ class Network:
         return 2 * max(1, sum(sizes))
 
     def _name_outputs(self, outputs):
+        outputs = tf.nest.map_structure(_in_graph, outputs)
         return name_outputs(outputs, list(getattr(self.model, "output_names", None) or []))
 
     def _flatten(self, inputs):
@@ -1210,6 +1211,11 @@ def _as_index(name):
     if isinstance(name, (numbers.Real, np.bool_)) and float(name).is_integer():
         return int(name)
     return int(name) if isinstance(name, str) and name.isdecimal() else None
+
+
+def _in_graph(output):
+    """An output, or what a model holds and returns as it is, as a tensor of the graph that is being traced."""
+    return tf.identity(output) if isinstance(output, tf.__internal__.EagerTensor) else output
 
 
 def _describe_structure(structure, names=None):

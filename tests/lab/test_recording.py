@@ -162,6 +162,24 @@ def test_operations_beside_others_are_added_without_them(layer, parts, reference
     np.testing.assert_allclose(lab.gradient(network, photographs, lab.logit(1)), exact, rtol=1e-4, atol=1e-6)
 
 
+class WithConstant(keras.Model):
+    """Returns a constant that it holds beside its scores."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense, self.held = keras.layers.Dense(3), tf.constant([[1.0, 2.0]])
+
+    def call(self, x):
+        return {"scores": self.dense(x), "held": self.held}
+
+
+def test_a_constant_among_the_outputs_is_no_obstacle():
+    model, rows = WithConstant(), np.ones((2, 4), "float32")
+    model(rows)
+    gradient = lab.gradient(lab.load(model), rows, lab.logit(1, output="scores"))
+    np.testing.assert_allclose(gradient, np.tile(model.dense.get_weights()[0][:, 1], (2, 1)), rtol=1e-6)
+
+
 def test_a_convolution_that_was_folded_is_read_unfolded():
     model = networks.flat()
     network, plain = networks.network(model), networks.network(model, fold=False)
