@@ -149,7 +149,19 @@ class Sloped(keras.layers.Layer):
         return x + tf.gradients(tf.reduce_sum(tf.tanh(x) ** 2), x)[0]
 
 
-@pytest.mark.parametrize("layer, parts", [(Beside, 2), (Sloped, 1)])
+class BesideWeights(keras.layers.Layer):
+    """Computes its output on the device of a weight, which a loop computes before its turns."""
+
+    def build(self, shape):
+        self.slope = self.add_weight(shape=(shape[-1],), name="slope", initializer="ones")
+
+    def call(self, x):
+        slope = tf.tanh(self.slope.value)
+        with tf.compat.v1.colocate_with(slope):
+            return x * slope
+
+
+@pytest.mark.parametrize("layer, parts", [(Beside, 2), (Sloped, 1), (BesideWeights, 1)])
 def test_operations_beside_others_are_added_without_them(layer, parts, reference):
     inputs = keras.Input((8, 8, 3))
     outputs = layer()(inputs)
