@@ -19,7 +19,6 @@ def unoptimized(function):
         a callable of the same arguments.
     """
 
-    @functools.wraps(function)
     def call(*arguments):
         with contextlib.nullcontext() if on_gpu() else _without_grappler():
             return function(*arguments)

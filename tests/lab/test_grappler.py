@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import lab
-from lab import grappler
+from lab import grappler, routines
 from lab.environment import context, on_gpu, tf
 from tests import networks
 
@@ -35,7 +35,7 @@ def test_graphs_of_the_lab_run_as_they_were_traced(network):
     rows = np.ones((2, 8), "float32")
     model = tf.function(network.model, autograph=False)
     assert FUSED in executed(lambda: model(tf.constant(rows)))
-    kinds = executed(lambda: lab.routines.scores(network, rows, lab.logit(1)))
+    kinds = executed(lambda: routines.scores(network, rows, lab.logit(1)))
     assert "MatMul" in kinds and FUSED not in kinds
     assert FUSED in executed(lambda: tf.function(network.model, autograph=False)(tf.constant(rows)))
 
