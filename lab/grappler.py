@@ -1,9 +1,10 @@
 """Grappler, TensorFlow's optimizer of graphs: it is left out where it takes longer than it saves.
 
-The lab's graphs have their batch normalization folded in and hold only what is read. On a CPU they compute as fast as they are.
+The lab's graphs have their batch normalization folded in and hold only what is read, which leaves it little to do.
 """
 
 import contextlib
+import copy
 import functools
 
 from lab.environment import context, on_gpu, tf
@@ -30,7 +31,9 @@ def unoptimized(function):
 def _without_grappler():
     """Functions that this thread calls are not optimized. TensorFlow reads the options of the thread at every call."""
     options = context.context().function_call_options
-    context.context().function_call_options = _without_optimizer(options.config_proto_serialized, options.executor_type)
+    unoptimized_options = _without_optimizer(options.config_proto_serialized, options.executor_type)
+    # A copy, since TensorFlow's own context managers write into the options of the thread.
+    context.context().function_call_options = copy.copy(unoptimized_options)
     try:
         yield
     finally:

@@ -65,6 +65,21 @@ def test_the_settings_of_a_user_are_kept(monkeypatch):
     assert seen[0].executor_type == "SINGLE_THREADED_EXECUTOR" and config.allow_soft_placement
 
 
+def test_options_that_a_function_sets_for_itself_do_not_stay(monkeypatch):
+    monkeypatch.setattr(grappler, "on_gpu", lambda: False)
+    executors = []
+
+    @grappler.unoptimized
+    def run_alone():
+        executors.append(context.context().function_call_options.executor_type)
+        with context.function_executor_type("SINGLE_THREADED_EXECUTOR"):
+            pass
+
+    run_alone()
+    run_alone()
+    assert executors[0] == executors[1] != "SINGLE_THREADED_EXECUTOR"
+
+
 def test_on_a_gpu_graphs_are_optimized(monkeypatch):
     monkeypatch.setattr(grappler, "on_gpu", lambda: True)
     before, seen = context.context().function_call_options, []
