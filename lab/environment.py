@@ -67,7 +67,6 @@ def _uncollected():
 with _quiet(), _uncollected():
     import keras
     import tensorflow as tf
-    from tensorflow.python.eager import context  # noqa: F401
     from tensorflow.python.framework.ops import get_gradient_function  # noqa: F401
 
 tf.get_logger().setLevel("ERROR")

@@ -12,7 +12,7 @@ import warnings
 import numpy as np
 
 from lab.attribution import explainers
-from lab.environment import context, keras, tf
+from lab.environment import keras, tf
 from lab.estimates import estimate_of
 from lab.refusal import describe
 
@@ -146,7 +146,7 @@ def _random_states():
     attributes = keras.src.backend.common.global_state
     kept = {name: attributes.get_global_attribute(name) for name in _KERAS_SEEDS}
     # TensorFlow's public functions can set a seed, but cannot say that there is none.
-    eager = {name: copy.copy(vars(context.context()).get(name, _ABSENT)) for name in _EAGER_SEEDS}
+    eager = {name: copy.copy(vars(_eager_context()).get(name, _ABSENT)) for name in _EAGER_SEEDS}
     return random.getstate(), np.random.get_state(), eager, kept
 
 
@@ -156,9 +156,9 @@ def _restore_random_states(states):
     np.random.set_state(numpy)
     for name, value in eager.items():
         if value is not _ABSENT:
-            setattr(context.context(), name, value)
-        elif hasattr(context.context(), name):
-            delattr(context.context(), name)
+            setattr(_eager_context(), name, value)
+        elif hasattr(_eager_context(), name):
+            delattr(_eager_context(), name)
     for name, value in kept.items():
         keras.src.backend.common.global_state.set_global_attribute(name, value)
 
@@ -216,3 +216,9 @@ _SHARED = (
 _KERAS_SEEDS = ("global_random_seed", "global_seed_generator")
 _EAGER_SEEDS = ("_seed", "_rng")
 _ABSENT = type("Absent", (), {})
+
+
+def _eager_context():
+    from tensorflow.python.eager import context
+
+    return context.context()

@@ -7,7 +7,7 @@ seeds and counts are tensors. Gradients flow to inputs and activations, never to
 import numpy as np
 from scipy import special
 
-from lab import chunks, first_layer, grappler, taps
+from lab import chunks, first_layer, taps
 from lab.activation_rules import ruled_gradient
 from lab.environment import keras, tf
 from lab.host import HostModel, raise_fault
@@ -713,10 +713,9 @@ def _compile(network, key, body, batched, shared, ready=None):
             network.traces += 1
             return body(batched, shared)
 
-        compiled = (ready and ready(signature[0])) or tf.function(
+        network.compiled[key] = (ready and ready(signature[0])) or tf.function(
             traced, input_signature=signature, autograph=False, jit_compile=network.jit or None
         )
-        network.compiled[key] = compiled if network.jit else grappler.unoptimized(compiled)
     return network.compiled[key]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import lab
-from lab import grappler, routines, taps
+from lab import routines, taps
 from lab.environment import tf
 from lab.network import Network
 from lab.recording import Recording
@@ -39,7 +39,6 @@ def counted(*layers):
 def traced(network, inputs, reads=()):
     """Outputs, activations and the gradient at the inputs of a trace that calls the model: dict of float arrays."""
 
-    @grappler.unoptimized
     @tf.function(autograph=False)
     def trace(x):
         result = network.trace(x, reads, interceptors=[taps.Folder()])
