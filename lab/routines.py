@@ -621,7 +621,8 @@ def slopes_of(scores, inputs, objective):
         raise Refused(
             f"A gradient needs a score that depends on the inputs. Received: {objective}, which no gradient connects to them."
         )
-    slopes = [_zeros(leaf) if slope is None else slope for slope, leaf in zip(slopes, leaves)]
+    # Rows of an input that are gathered have a sparse gradient.
+    slopes = [_zeros(leaf) if slope is None else tf.convert_to_tensor(slope) for slope, leaf in zip(slopes, leaves)]
     return tf.nest.pack_sequence_as(inputs, slopes)
 
 

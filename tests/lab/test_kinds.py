@@ -449,3 +449,13 @@ def test_a_network_in_double_precision_gives_the_same_map(doubles, name):
 def test_every_objective_is_scored_in_double_precision(doubles, objective):
     one, two = (routines.scores(net, networks.images(3), objective) for net in doubles)
     assert distance(one, two) < 1e-4
+
+
+@pytest.mark.parametrize("method", ["gradient", "gradient_x_input", "integrated_gradients"])
+def test_rows_that_a_model_gathers_are_explained(method):
+    """Their gradient is sparse, and on a linear model it is the weights."""
+    inputs = keras.Input((4,))
+    rows = keras.layers.Lambda(lambda x: tf.gather(x, tf.range(tf.shape(x)[0])))(inputs)
+    model = networks.filled(keras.Model(inputs, keras.layers.Dense(3)(rows)))
+    maps = lab.explain(lab.load(model), np.ones((2, 4), "float32"), lab.logit(1), method=method).maps
+    np.testing.assert_allclose(maps, np.tile(model.layers[-1].get_weights()[0][:, 1], (2, 1)), rtol=1e-5, atol=1e-7)
