@@ -127,6 +127,7 @@ class Network:
         self.halved = []
         # The inputs that the model declares; `spec` has those that the lab accepts.
         self.declared = declared_inputs(model) if spec is None else spec
+        _refuse_eager_functions()
         self._build()
         self.tree = walk(model)
         self.channels_first = layout.channels_first(self.tree.values())
@@ -887,8 +888,10 @@ class Network:
         """While open, no other thread runs the network or changes its weights.
 
         Raises:
-            Refused: where another thread keeps other weights in it for long, because it may be waiting for this one.
+            Refused: where another thread keeps other weights in it for long, because it may be waiting for this one; and where
+                TensorFlow cannot compile what the network computes.
         """
+        self._refuse_modes()
         started = time.monotonic()
         while not self.lock.acquire(timeout=0.1):
             if self._swapping and time.monotonic() - started > PATIENCE:
@@ -899,6 +902,22 @@ class Network:
             yield
         finally:
             self.lock.release()
+
+    def _refuse_modes(self):
+        """Raise Refused in what TensorFlow has no compiled functions for: functions that run eagerly, and two scopes."""
+        _refuse_eager_functions()
+        if not tf.executing_eagerly():
+            raise Refused(
+                f"The lab compiles what it computes. Received: a call of {self.name} inside a tf.function. Call the lab outside of it."
+            )
+        spread = tf.distribute.has_strategy() and [name for name in self.variables if self._is_spread(name)]
+        if spread:
+            raise Refused(
+                f"A model that a strategy spreads over devices is read outside of the strategy's scope. Received: a call of {self.name} inside it. Call the lab after `with strategy.scope():`."
+            )
+
+    def _is_spread(self, name):
+        return isinstance(self.variables[name]._value, tf.distribute.DistributedValues)
 
     def snapshot(self):
         """What the network is now, for `restore`.
@@ -1171,6 +1190,13 @@ def refuse_no_network(network):
             "lab.load(model) makes one of a Keras model" if isinstance(network, keras.Model) else "lab.load makes one"
         )
         raise Refused(f"This needs a Network. Received: {type(network).__name__}: {hint}.")
+
+
+def _refuse_eager_functions():
+    if tf.config.functions_run_eagerly():
+        raise Refused(
+            "The lab compiles what it computes. Received: tf.config.run_functions_eagerly(True). Call tf.config.run_functions_eagerly(False) first."
+        )
 
 
 def _refuse_writes(graph):

@@ -415,3 +415,37 @@ def test_a_model_that_keras_does_not_clone_is_not_copied():
     model(np.zeros((1, 4), "float32"))
     with pytest.raises(Refused, match="Give the path of a saved model"):
         lab.load(model, spec=tf.TensorSpec([None, 4])).copy()
+
+
+def test_functions_that_run_eagerly_are_refused(small):
+    tf.config.run_functions_eagerly(True)
+    try:
+        for call in (lambda: lab.load(small.model), lambda: lab.explain(small, networks.images(), method="gradient")):
+            with pytest.raises(lab.Refused, match=r"tf.config.run_functions_eagerly\(True\)"):
+                call()
+    finally:
+        tf.config.run_functions_eagerly(False)
+
+
+def test_a_call_inside_a_function_of_tensorflow_is_refused(small):
+    @tf.function(autograph=False)
+    def score(inputs):
+        return routines.scores(small, networks.images(), lab.logit(1)) + inputs
+
+    with pytest.raises(lab.Refused, match="inside a tf.function"):
+        score(tf.zeros(3))
+
+
+def test_a_model_that_a_strategy_spreads_is_explained_outside_of_its_scope():
+    strategy, inputs = tf.distribute.MirroredStrategy(["CPU:0"]), networks.images()
+    with strategy.scope():
+        model = networks.flat()
+        network = lab.load(model)
+        with pytest.raises(lab.Refused, match="outside of the strategy's scope"):
+            lab.explain(network, inputs, lab.logit(1), method="gradient")
+    plain = networks.flat()
+    plain.set_weights(model.get_weights())
+    expected = lab.gradient(lab.load(plain), inputs, lab.logit(1))
+    assert np.allclose(lab.gradient(network, inputs, lab.logit(1)), expected, atol=1e-6)
+    with network.weights({name: value * 0 for name, value in network.state().items()}):
+        assert not lab.gradient(network, inputs, lab.logit(1)).any()
