@@ -4,6 +4,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := setup.py lab/__init__.py
+# pip compiles packages on one core. All cores do it afterwards; a file that cannot be compiled is no reason to stop.
+INSTALL := $(BIN)/python -m pip install --quiet --no-compile
+COMPILE := -$(BIN)/python -m compileall -qq -j 0 .venv/lib
 
 .PHONY: lab test bench lint docs notebooks gallery clean
 .DELETE_ON_ERROR:
@@ -39,16 +42,19 @@ lint: .venv/tested
 	touch $@
 
 .venv/installed: .venv/python $(SOURCES)
-	$(BIN)/python -m pip install --quiet -e .
+	$(INSTALL) -e .
+	$(COMPILE)
 	touch $@
 
-.venv/tested: .venv/installed
-	$(BIN)/python -m pip install --quiet -e '.[test]'
-	touch $@
+.venv/tested: .venv/python $(SOURCES)
+	$(INSTALL) -e '.[test]'
+	$(COMPILE)
+	touch .venv/installed $@
 
-.venv/benched: .venv/installed
-	$(BIN)/python -m pip install --quiet -e '.[bench]'
-	touch $@
+.venv/benched: .venv/python $(SOURCES)
+	$(INSTALL) -e '.[bench]'
+	$(COMPILE)
+	touch .venv/installed $@
 
 clean:
 	rm -rf .venv build *.egg-info
