@@ -6,8 +6,10 @@ whole tensor. `ways` records which it was for every tensor.
 """
 
 import contextlib
+import functools
+import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import special
@@ -158,7 +160,7 @@ def randomize(subject, steps, seeds, *, way="own", statistics="estimate"):
     labels = None if subject.labels is None else subject.labels[:STATISTICS_IMAGES]
     before = _probabilities(routines.batch_statistics(network, inputs, ())[1])
     draws = draw(network, _layer_paths(steps[-1][1]), seeds, way)
-    variable_changes = [changes(network, drawn_network.state) for drawn_network in draws]
+    variable_changes = changes(network, [drawn_network.state for drawn_network in draws])
 
     def stage(name, drawn, change):
         state, ways, logits = reestimate_batchnorm(network, drawn, inputs, statistics)
@@ -206,18 +208,20 @@ def draw(network, paths, seeds, way="own"):
     return [Draw(state, ways) for state, ways in drawn]
 
 
-def changes(network, state):
-    """How far each variable is from the network's own: dict of name to relative L2 norm of the difference.
+def changes(network, states):
+    """How far each variable is from the network's own, as the relative L2 norm of the difference.
 
     Args:
         network: a `Network`.
-        state: dict of variable name to array, the new values.
+        states: list of dicts of variable name to array, the new values of the same variables.
 
     Returns:
-        dict of variable name to float.
+        list over states of dict of variable name to float.
     """
-    trained = network.state(state)
-    return {name: _relative_change(trained[name], value) for name, value in state.items()}
+    by_name = {
+        name: _relative_changes(network.variables[name], [state[name] for state in states]) for name in states[0]
+    }
+    return [{name: values[place] for name, values in by_name.items()} for place in range(len(states))]
 
 
 def reestimate_batchnorm(network, drawn, inputs, statistics):
@@ -351,22 +355,70 @@ def _own_variables(network, path):
     return variables({path: network.tree[path]})
 
 
+@dataclass(frozen=True)
+class _Blueprint:
+    """What a layer is built from. Shapes do not count where initializers are asked for.
+
+    Args:
+        kind: the layer's class.
+        config: str, its configuration as JSON.
+        shapes: dict, what it was built with.
+    """
+
+    kind: type
+    config: str
+    shapes: dict = field(compare=False)
+
+
 def _initializers(layer):
-    """The initializer of each of a layer's own variables, in their order; None where the layer cannot be rebuilt."""
+    """The initializer of each of a layer's own variables, in their order; None where the layer cannot be rebuilt.
+
+    Layers of Keras that have one configuration have one answer.
+    """
+    try:
+        kind, config, shapes = type(layer), layer.get_config(), layer.get_build_config()
+    except Exception:
+        # Any layer may refuse to tell its configuration. The caller then shuffles, and records it.
+        return None
+    blueprint = _blueprint(kind, config, shapes)
+    known = None if blueprint is None else _initializers_of_blueprint(blueprint)
+    # A user's own initializer may be another one under the same name.
+    return known if known and all(map(_is_of_keras, map(type, known))) else _initializers_of(kind, config, shapes)
+
+
+def _blueprint(kind, config, shapes):
+    """The `_Blueprint` of a layer; None for one that is not of Keras, or whose configuration is more than JSON holds."""
+    try:
+        # With its own name each layer would be another one; without a name Keras would number those of the user anew.
+        text = json.dumps({**config, "name": "layer"}, sort_keys=True) if _is_of_keras(kind) else None
+    except TypeError:
+        return None
+    return text and _Blueprint(kind, text, shapes)
+
+
+def _is_of_keras(kind):
+    return kind.__module__.startswith("keras.")
+
+
+@functools.lru_cache(256)
+def _initializers_of_blueprint(blueprint):
+    return _initializers_of(blueprint.kind, json.loads(blueprint.config), blueprint.shapes)
+
+
+def _initializers_of(kind, config, shapes):
     empty = taps.wrapped_function(keras.Variable, "_initialize_with_initializer", _leave_empty)
     # A layer may read or assign its variables while it is built, and then needs real ones.
     for memory in (empty, contextlib.nullcontext()):
         try:
             with memory:
-                return _initializers_of_replicate(layer)
+                return _initializers_of_replicate(kind.from_config({**config}), shapes)
         except Exception:
-            # Any layer may refuse to be rebuilt. The caller then shuffles, and records it.
+            # Any layer may refuse to be rebuilt, too.
             continue
     return None
 
 
-def _initializers_of_replicate(layer):
-    replicate = type(layer).from_config(layer.get_config())
+def _initializers_of_replicate(replicate, shapes):
     watched = []
     add_weight = replicate.add_weight
 
@@ -378,7 +430,7 @@ def _initializers_of_replicate(layer):
         return variable
 
     replicate.__dict__["add_weight"] = watch
-    replicate.build_from_config(layer.get_build_config())
+    replicate.build_from_config(shapes)
     by_id = {id(variable): keras.initializers.get(initializer) for variable, initializer in watched}
     in_order = [
         by_id.get(id(variable)) for variable in (*replicate._trainable_variables, *replicate._non_trainable_variables)
@@ -424,7 +476,10 @@ def _block_name(path):
     return numbered.group(1) if numbered else re.sub(r"[_/](conv|bn|norm|dense|depthwise)\d*$", "", path)
 
 
-def _relative_change(before, after):
-    before, after = before.astype("float64"), after.astype("float64")
-    size, change = (float(np.sqrt(np.square(values).sum())) for values in (before, after - before))
-    return change / size if size else (0.0 if change == 0 else float("inf"))
+def _relative_changes(variable, values):
+    """The relative L2 norm of the difference of each of some values from a variable: list of float."""
+    before = variable.numpy().astype("float64").ravel()
+    size = np.sqrt(before @ before)
+    differences = (value.astype("float64").ravel() - before for value in values)
+    distances = [np.sqrt(difference @ difference) for difference in differences]
+    return [float(distance / size if size else (np.inf if distance else 0.0)) for distance in distances]

@@ -62,7 +62,7 @@ def test_randomization_reaches_into_every_build(build):
     network = networks.network(build())
     drawn = draw(network, layers_in_order(network), [0])[0]
     assert set(drawn.state) == set(network.variables)
-    moved = changes(network, drawn.state)
+    (moved,) = changes(network, [drawn.state])
     assert all(moved[name] > 0 for name, way in drawn.ways.items() if way != "reset")
 
 
@@ -82,7 +82,7 @@ def test_permutation_moves_one_by_one_kernels_and_keeps_values(network):
     drawn = draw(network, ["last", "logits"], [0], "permutation")[0]
     trained = network.state()
     for name in ("last/kernel", "logits/kernel"):
-        assert changes(network, drawn.state)[name] > 0.3
+        assert changes(network, [drawn.state])[0][name] > 0.3
         np.testing.assert_array_equal(np.sort(drawn.state[name].ravel()), np.sort(trained[name].ravel()))
     normal = draw(network, ["last"], [0], "normal")[0].state["last/kernel"]
     assert normal.std() == pytest.approx(trained["last/kernel"].std(), rel=0.3)
@@ -536,3 +536,57 @@ def test_an_initializer_that_inherits_from_a_constant_is_drawn_for_each_seed():
     net = networks.network(networks.filled(keras.Sequential([keras.Input((4,)), kernel])))
     first, second, again = (values.state["dense/kernel"] for values in draw(net, ["dense"], [5, 6, 5]))
     assert np.array_equal(first, again) and not np.array_equal(first, second)
+
+
+def test_layers_of_one_configuration_are_rebuilt_once_and_layers_of_others_have_their_own(monkeypatch):
+    rebuilt, from_config = [], keras.layers.Dense.from_config.__func__
+
+    def note(kind, config):
+        rebuilt.append(config)
+        return from_config(kind, config)
+
+    monkeypatch.setattr(keras.layers.Dense, "from_config", classmethod(note))
+    inputs = keras.Input((4,))
+    # No other test has it, so that nothing is known of it.
+    bias = keras.initializers.Constant(0.321)
+
+    def dense(name, kernel):
+        return keras.layers.Dense(7, kernel_initializer=kernel, bias_initializer=bias, name=name)
+
+    first, second, third = dense("first", "he_normal"), dense("second", "he_normal"), dense("third", "he_uniform")
+    network = networks.network(keras.Model(inputs, third(second(first(inputs)))))
+    rebuilt.clear()
+    state = draw(network, layers_in_order(network), [5])[0].state
+    assert len(rebuilt) == 2
+    for path, initializer, rows in (
+        ("first", keras.initializers.HeNormal, 4),
+        ("second", keras.initializers.HeNormal, 7),
+        ("third", keras.initializers.HeUniform, 7),
+    ):
+        expected = initializer(derive_seed(5, path, 0))((rows, 7))
+        assert np.array_equal(state[f"{path}/kernel"], expected)
+
+
+def test_an_initializer_that_is_written_anew_under_its_name_is_the_one_that_draws():
+    def build(value):
+        @keras.saving.register_keras_serializable("tests", "Rewritten")
+        class Rewritten(keras.initializers.Initializer):
+            def __call__(self, shape, dtype=None):
+                return keras.ops.full(shape, value, dtype)
+
+        return networks.network(
+            keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, kernel_initializer=Rewritten(), name="dense")])
+        )
+
+    assert all((draw(build(value), ["dense"], [0])[0].state["dense/kernel"] == value).all() for value in (2.0, 3.0))
+
+
+def test_changes_are_relative_distances_of_every_state(network):
+    trained = network.state()
+    states = [{name: value * factor for name, value in trained.items()} for factor in (1, 3, -1)]
+    for factor, moved in zip((0, 2, 2), changes(network, states)):
+        expected = {name: factor if value.any() else 0 for name, value in trained.items()}
+        assert moved == pytest.approx(expected, rel=1e-6)
+    zero = {name: np.zeros_like(value) for name, value in trained.items()}
+    with network.weights(zero):
+        assert set(changes(network, [trained])[0].values()) <= {0.0, np.inf}
