@@ -8,7 +8,6 @@ decides is small in both.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import logsumexp
 
 from sanity.audit.factors import spearman
 from sanity.audit.permutation import exchange_rows
@@ -51,7 +50,7 @@ def log_losses(logits, labels):
         float64 [rows].
     """
     logits = np.asarray(logits, "float64")
-    return logsumexp(logits, axis=1) - logits[np.arange(len(logits)), labels]
+    return np.logaddexp.reduce(logits, axis=1) - logits[np.arange(len(logits)), labels]
 
 
 def loss_importance(predict, rows, factors, *, seed, draws=999, strata=None, alpha=0.05):
