@@ -136,12 +136,12 @@ def studied(stripes, tmp_path_factory):
             "name": "study",
             "model": {"source": str(stripes[1]), "input_range": [-1, 1]},
             "images": {"folder": str(stripes[-1]), "most": 90},
-            "gallery": [{"layer": "units", "units": "0-5", "steps": 120, "transforms": "textbook"}],
+            "gallery": [{"layer": "units", "units": "0-5", "steps": 60, "transforms": "textbook"}],
             "features": [
                 {
                     "layer": "units",
                     "units": "0-5",
-                    "steps": 120,
+                    "steps": 60,
                     "pictures": 3,
                     "transforms": "textbook",
                     "networks": 1,
@@ -317,13 +317,13 @@ def test_two_galleries_are_compared_and_changed_units_come_first(command, stripe
 
 
 def test_a_large_gallery_lies_beside_its_page_and_scrolls(tmp_path, browser):  # noqa: F811
-    """A thousand units: the page holds few tiles at a time, loads shards as they come into sight, and asks for nothing else."""
+    """Hundreds of units: the page holds few tiles at a time, loads shards as they come into sight, and asks for nothing else."""
     from selenium.webdriver.common.by import By
     from selenium.webdriver.common.keys import Keys
 
     inputs = keras.Input((16, 16, 3))
     outputs = keras.layers.Dense(2)(
-        keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(1000, 3, name="wide")(inputs))
+        keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(512, 3, name="wide")(inputs))
     )
     networks.filled(keras.Model(inputs, outputs)).save(tmp_path / "wide.keras")
     recipe = schema.recipe(
@@ -332,12 +332,12 @@ def test_a_large_gallery_lies_beside_its_page_and_scrolls(tmp_path, browser):  #
             "model": {"source": str(tmp_path / "wide.keras"), "input_range": [-1, 1]},
             "images": {"photographs": ["chelsea"]},
             "gallery": [
-                {"layer": "wide", "units": "0-999", "steps": 1, "batch": 64, "natural": 1, "connections": False}
+                {"layer": "wide", "units": "0-511", "steps": 1, "batch": 64, "natural": 1, "connections": False}
             ],
         }
     )
     run = carry_out(recipe, tmp_path / "artifacts", Progress(quiet=True))
-    assert len(list((run.path / "tiles").glob("*-thumbs.js"))) == 16 and run.report.stat().st_size < 600_000
+    assert len(list((run.path / "tiles").glob("*-thumbs.js"))) == 8 and run.report.stat().st_size < 600_000
     browser.get("about:blank")
     browser.get_log("performance")
     browser.get(run.report.as_uri())
@@ -346,15 +346,15 @@ def test_a_large_gallery_lies_beside_its_page_and_scrolls(tmp_path, browser):  #
         "return [...document.querySelectorAll('.tile img')].every(image => image.complete && image.naturalWidth > 0)"
     )
     wait(lambda: browser.execute_script(loaded))
-    assert find("#count")[0].text == "1000 of 1000" and 10 < len(find(".tile")) < 200
-    assert len(find("script[src]")) < 8
+    assert find("#count")[0].text == "512 of 512" and 10 < len(find(".tile")) < 200
+    assert len(find("script[src]")) < 4
     # Every frame of a long scroll is drawn: none waits for more than a few of its neighbours' time.
     longest = browser.execute_async_script(SCROLL)
     assert longest["drawn"] > 20 and longest["tiles"] < 250, longest
     wait(lambda: browser.execute_script(loaded))
-    assert find(".tile")[-1].text.startswith("unit 999")
-    find("#filter")[0].send_keys("wide 777")
-    wait(lambda: find("#count")[0].text == "1 of 1000")
+    assert find(".tile")[-1].text.startswith("unit 511")
+    find("#filter")[0].send_keys("wide 377")
+    wait(lambda: find("#count")[0].text == "1 of 512")
     find(".tile")[0].send_keys(Keys.ENTER)
     wait(
         lambda: (
@@ -362,7 +362,7 @@ def test_a_large_gallery_lies_beside_its_page_and_scrolls(tmp_path, browser):  #
             and browser.execute_script("return document.querySelector('#inside .big').naturalWidth") == 16
         )
     )
-    assert browser.current_url.endswith("#unit-0-wide-777") and "highest" in find("#inside")[0].text
+    assert browser.current_url.endswith("#unit-0-wide-377") and "highest" in find("#inside")[0].text
     browser.get(run.report.as_uri() + "#unit-0-wide-3")
     browser.refresh()
     wait(lambda: "wide 3" in find("#inside")[0].text and find("#inside .big"))
