@@ -185,8 +185,8 @@ def crop_windows(network, natural_images, layer, indices, places, box):
 def _thumbnails(natural_images, indices):
     """A small picture of each image in a table: many units share one."""
     images, places = np.unique(indices, return_inverse=True)
-    pictures = np.stack([thumbnail(natural_images.images[int(index)]) for index in images])
-    return pictures[places.reshape(indices.shape)]
+    pictures = [thumbnail(natural_images.images[int(index)]) for index in images]
+    return np.reshape(pictures, (-1, THUMBNAIL, THUMBNAIL, 3)).astype("uint8")[places.reshape(indices.shape)]
 
 
 def map_images(natural_images, indices, cut):

@@ -1,5 +1,7 @@
 """Every example of README, docs and help runs as it is written, in a folder such as a newcomer has."""
 
+import asyncio
+import functools
 import importlib.util
 import json
 import pathlib
@@ -15,6 +17,8 @@ import keras
 import nbformat
 import numpy as np
 import pytest
+from jupyter_client import AsyncKernelManager
+from nbclient import NotebookClient
 from PIL import Image
 
 import lab
@@ -230,8 +234,25 @@ def outputs_of(notebook):
     return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
 
 
+@pytest.fixture(scope="module")
+def one_kernel():
+    """A kernel that runs one notebook after another, each as if it were the first: its imports are not made again."""
+    kernel = AsyncKernelManager(kernel_name="python3")
+
+    class Client(NotebookClient):
+        async def async_start_new_kernel_client(self):
+            client = await super().async_start_new_kernel_client()
+            await self.async_wait_for_reply(client.execute("%reset -f"))
+            return client
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(notebooks, "NotebookClient", functools.partial(Client, km=kernel))
+        yield
+    asyncio.run(kernel.shutdown_kernel(now=True))
+
+
 @pytest.mark.parametrize("page", NOTEBOOKS, ids=lambda page: page.stem)
-def test_a_notebook_runs_from_its_first_cell_on(newcomer, page):
+def test_a_notebook_runs_from_its_first_cell_on(newcomer, one_kernel, page):
     stored = nbformat.read(page, 4)
     shown = [sorted(output.get("data", {})) for output in outputs_of(stored)]
     executed = notebooks.shrink(notebooks.run(stored, newcomer))
