@@ -27,6 +27,7 @@ from docs import notebooks
 from lab.data import PHOTOGRAPHS
 from recipes.cli import main
 from recipes.help import heading_of
+from sanity.audit import ladder
 from tests import attention_networks, audit_files, concept_files, own_data, text_networks
 from tests.shared_networks import shared_networks
 from tests.shortcut_pictures import noise
@@ -110,6 +111,14 @@ def page_commands():
 def networks():
     """The default network and the files of the folder are loaded once for all examples that name them."""
     with shared_networks():
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_rounds():
+    """Boosting machines of an audit take few rounds: that its commands run is all that is tested of them here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ladder, "SHAPES", tuple({**shape, "max_rounds": 20} for shape in ladder.SHAPES))
         yield
 
 
