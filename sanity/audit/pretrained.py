@@ -5,8 +5,8 @@ That activations of a network of ImageNet serve other questions: Donahue et al. 
 
 import hashlib
 
+from lab import models
 from lab.model_names import DEFAULT
-from lab.models import load
 from lab.refusal import Refused
 from sanity.audit.answers import answer
 from sanity.audit.pictures import COLOURED, GREY
@@ -21,7 +21,7 @@ def open_pretrained():
     Raises:
         Refused: where the package is missing.
     """
-    return load(DEFAULT)
+    return models.load(DEFAULT)
 
 
 def embed_pictures(pretrained, images, fit="squash"):

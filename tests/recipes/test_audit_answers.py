@@ -12,6 +12,7 @@ from lab.refusal import Refused
 from sanity.audit import ladder
 from tests import audit_files, own_data
 
+PICTURES = 120
 FAST = ["--draws", 99, "--tries", 4, "--quiet", "--json"]
 SHEET = 'rows_are_units = true\n[columns.camera]\nroles = ["protected"]\n[columns.hour]\nroles = ["legitimate"]\nkind = "number"\n'
 
@@ -26,8 +27,8 @@ def without_pairs(monkeypatch):
 def photographs(tmp_path_factory):
     """Photographs to test and of training, by two cameras that differ in hue, and a sheet."""
     folder = tmp_path_factory.mktemp("photographs")
-    cameras = pd.read_csv(audit_files.write_pictures(folder / "photos", 200))
-    audit_files.write_pictures(folder / "training" / "photos", 200, seed=1)
+    cameras = pd.read_csv(audit_files.write_pictures(folder / "photos", PICTURES))
+    audit_files.write_pictures(folder / "training" / "photos", PICTURES, seed=1)
     frame = cameras.assign(hour=np.random.default_rng(0).integers(24, size=len(cameras)))
     frame.to_csv(folder / "photos.csv", index=False)
     (folder / "photos.toml").write_text(SHEET)
@@ -53,8 +54,8 @@ def test_photographs_are_compared_with_untrained_networks_and_simple_models(comm
     training = ["--train", photographs / "training" / "photos"]
     folder, verdicts = run_of(command, words_of(photographs, "--questions", "proxies,simpler", *training))
     test, train = (np.load(folder / f"jobs/audit/rows/{name}.npz") for name in ("test", "train"))
-    assert test["untrained"].shape == (200, 3, 3) and "untrained" not in train.files
-    assert test["oriented gradients"].shape == train["oriented gradients"].shape == (200, 900)
+    assert test["untrained"].shape == (PICTURES, 3, 3) and "untrained" not in train.files
+    assert test["oriented gradients"].shape == train["oriented gradients"].shape == (PICTURES, 900)
     (decodable,) = verdicts["decodable"]
     table = next(iter(decodable["settings"]["tables"].values()))
     assert {"untrained network 3", "inputs", "random labels of clusters of inputs, from the layer"} <= {

@@ -14,7 +14,7 @@ from sanity.audit.descriptors import PRETRAINED
 from tests import audit_files
 
 FAST = ["--draws", 99, "--tries", 4]
-COUNT, PART = 40, 16
+COUNT, PART, BATCH = 30, 12, 6
 RUNG = f"linear model of {PRETRAINED}"
 
 
@@ -34,9 +34,9 @@ def verdicts_of(folder, check):
 
 @pytest.fixture
 def words(tmp_path, monkeypatch):
-    """The words of an audit of forty pictures beside forty of training, sixteen in a part, eight in memory."""
+    """The words of an audit of thirty pictures beside thirty of training, twelve in a part, six in memory."""
     monkeypatch.setitem(audits.PART, "image", PART)
-    monkeypatch.setattr(audits, "PICTURES", 8)
+    monkeypatch.setattr(audits, "PICTURES", BATCH)
     audit_files.write_pictures(tmp_path / "photos", COUNT)
     audit_files.write_pictures(tmp_path / "training" / "photos", COUNT, seed=1)
     audit_files.reds().save(tmp_path / "reds.keras")
@@ -63,7 +63,7 @@ def test_pictures_that_the_own_network_was_asked_about_before_a_stop_are_not_ask
     command(*words, *out, out=False)
     folders = sorted((tmp_path / "runs").glob("audit/*/jobs/audit/pretrained/*/answers.npz"))
     done = {path.parent.name: path.read_bytes() for path in folders}
-    assert sizes == [8] * 6 and len(done) == 3, "one batch of the fourth part was asked about"
+    assert sizes == [BATCH] * 6 and len(done) == 3, "one batch of the fourth part was asked about"
     stop["after"] = None
     code, output, error = command(*words, *out, "--json", out=False)
     events = [json.loads(line) for line in error.splitlines()]
@@ -89,13 +89,13 @@ def test_what_it_costs_is_announced_and_planned(command, words, monkeypatch):
     jobs = {job["key"]: job for job in json.loads(output)["jobs"]}
     seconds = {key: job["seconds"] for key, job in jobs.items() if key.startswith("audit/pretrained")}
     assert code == 0 and len(seconds) == 6
-    assert seconds["audit/pretrained/test-00000016"] == pytest.approx(PART / 3 * 30, abs=0.1)
+    assert seconds[f"audit/pretrained/test-{PART:08}"] == pytest.approx(PART / 3 * 30, abs=0.1)
     assert sum(seconds.values()) == pytest.approx(2 * COUNT / 3 * 30 + 5, abs=1)
     lines = command(*words, "--plan", "--quiet")[1]
-    assert "audit/pretrained" in lines and "roughly 13 min here" in lines
+    assert "audit/pretrained" in lines and "roughly 10 min here" in lines
     monkeypatch.setattr(audits, "embed_pictures", lambda network, images, fit: np.ones((len(images), 3), "float32"))
     error = command(*words)[2]
-    assert f"{2 * COUNT / 3:,.0f} of them of {PRETRAINED}, and compiling, roughly 13 min" in error
+    assert f"{2 * COUNT / 3:,.0f} of them of {PRETRAINED}, and compiling, roughly 10 min" in error
 
 
 def test_another_network_of_the_same_channels_asks_it_nothing_again(command, words, tmp_path):
