@@ -103,8 +103,14 @@ def test_a_method_that_refuses_after_its_first_answer_is_not_green(command, user
     assert command(*words, "--check", "parameters,contract", "--fail-on", "fail")[0] == 1
 
 
-def test_a_gate_that_nothing_could_fail_is_refused_and_refused_measurements_are_told(command, user):
+def test_a_gate_that_nothing_could_fail_is_refused_and_refused_measurements_are_told(command, user, tmp_path):
+    few_photos = tmp_path / "photos"
+    few_photos.mkdir()
+    for number in range(3):
+        noise = np.random.default_rng(number).integers(0, 256, (20, 20, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(few_photos / f"{number}.png")
     words = ["check", *user, "--method", external_name("refuses_many"), "--check", "measurements", "--quiet"]
+    words += ["--images", few_photos]
     code, _, error = command(*words, "--fail-on", "fail")
     assert code == 2 and "measurements, of which there is no verdict" in error
     code, output, _ = command(*words)
