@@ -27,7 +27,8 @@ from tests import networks
 from tests.recipes.test_report import browser  # noqa: F401  (a fixture)
 from tests.sanity.test_picture_checks import stripes_network, textures
 
-LOOK = ["--transforms", "textbook", "--steps", "80"]
+STEPS = 40
+LOOK = ["--transforms", "textbook", "--steps", str(STEPS)]
 
 
 @pytest.fixture(scope="module")
@@ -75,10 +76,10 @@ def test_a_gallery_shows_what_stands_beside_its_pictures(command, stripes):
         relevant = more[unit["id"]]["relevant"]
         assert [int(image["name"][:3]) for image in relevant] == row.tolist()
         assert np.allclose([image["score"] for image in relevant], scores, rtol=1e-2)
-    drawn = lab.maximize(network, lab.channel("units", range(6)), steps=80, seed=0, transforms="textbook", facets=2)
+    drawn = lab.maximize(network, lab.channel("units", range(6)), steps=STEPS, seed=0, transforms="textbook", facets=2)
     assert np.array_equal(lossless, np.round(255 * drawn.images[10]).astype("uint8"))
     moving = Image.open(report.parent / "jobs" / "gallery" / "0-units" / "00000" / "00005.anim.png")
-    assert moving.n_frames == len(np.unique(np.geomspace(1, 80, 24).round()))
+    assert moving.n_frames == len(np.unique(np.geomspace(1, STEPS, 24).round()))
 
 
 def test_images_without_relevance_are_not_shown_as_the_most_relevant(command, stripes, tmp_path):

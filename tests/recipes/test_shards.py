@@ -309,11 +309,12 @@ shard = 8
 def test_processes_give_the_bytes_of_one(small_file, photos, tmp_path):
     (tmp_path / "shards.toml").write_text(RECIPE.format(model=small_file, photos=photos))
     files = []
-    for workers in ("1", "2"):
-        run = start_run(tmp_path / "shards.toml", tmp_path / workers, "--workers", workers)
+    counts = ("1", "2")
+    started = [start_run(tmp_path / "shards.toml", tmp_path / count, "--workers", count) for count in counts]
+    for count, run in zip(counts, started):
         _, error = run.communicate()
         assert run.returncode == 0, error
-        files.append(contents(tmp_path / workers))
+        files.append(contents(tmp_path / count))
     assert files[0].keys() == files[1].keys() and len(files[0]) > 40
     assert [name for name in files[0] if files[0][name] != files[1][name]] == []
 
@@ -447,21 +448,26 @@ print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 
-def peak(*words):
-    """The most memory that a command takes in a process of its own: bytes."""
-    run = [sys.executable, "-c", GROWTH, *map(str, words)]
-    done = subprocess.run(run, capture_output=True, text=True, cwd=ROOT, check=True)
-    return 1024 * int(done.stdout.split()[-1])
+def start_growth(*words):
+    """Begin a command in a process of its own: `subprocess.Popen`."""
+    return subprocess.Popen([sys.executable, "-c", GROWTH, *map(str, words)], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+
+
+def peak(process):
+    """The most memory that a command took: bytes."""
+    output, _ = process.communicate()
+    assert process.returncode == 0
+    return 1024 * int(output.split()[-1])
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the peak is counted in other units")
 def test_ten_times_as_many_photographs_take_the_same_memory(tmp_path):
-    photos = save_photos(tmp_path / "photos", 2000, side=64)
-    layers = [keras.Input((64, 64, 3)), keras.layers.Conv2D(4, 3, strides=2), keras.layers.GlobalAveragePooling2D()]
+    photos = save_photos(tmp_path / "photos", 500, side=128)
+    layers = [keras.Input((128, 128, 3)), keras.layers.Conv2D(4, 3, strides=2), keras.layers.GlobalAveragePooling2D()]
     keras.Sequential([*layers, keras.layers.Dense(5, activation="softmax")]).save(tmp_path / "net.keras")
     words = ("explain", photos, "--model", tmp_path / "net.keras", "--input-range", -1, 1, "--method", "gradient")
-    words += ("--shard", 50, "--quiet", "--out", tmp_path / "runs")
-    few, many = peak(*words, "--most", 200), peak(*words, "--most", 2000)
-    # As the network takes them, 1800 photographs have 88 MB, and their maps as much again.
-    assert many - few < 60e6
+    words += ("--shard", 12, "--quiet")
+    few, many = (start_growth(*words, "--most", most, "--out", tmp_path / f"{most}") for most in (50, 500))
+    # As the network takes them, 450 photographs have 88 MB, and their maps as much again.
+    assert peak(many) - peak(few) < 60e6
