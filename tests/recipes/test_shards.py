@@ -450,7 +450,9 @@ print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 def start_growth(*words):
     """Begin a command in a process of its own: `subprocess.Popen`."""
-    return subprocess.Popen([sys.executable, "-c", GROWTH, *map(str, words)], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    return subprocess.Popen(
+        [sys.executable, "-c", GROWTH, *map(str, words)], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
 
 
 def peak(process):
