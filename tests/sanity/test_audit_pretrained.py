@@ -16,6 +16,8 @@ from tests import audit_files
 from tests.audit_worlds import pictured
 
 OF = {name: rung for rung, name in ladder.DESCRIBED.items()}
+# Pictures of each set.
+COUNT = 160
 BRIEF = {"draws": 199, "tries": 4, "budget": 4}
 
 
@@ -34,7 +36,7 @@ def sets(pretrained):
     """Training and test pictures of objects with all that is computed of them, and whether each lives."""
     parts = []
     for seed in (0, 1):
-        images, labels = pictured.objects(seed)
+        images, labels = pictured.objects(seed, COUNT)
         descriptors = picture_descriptors(images) | {PRETRAINED: embed_pictures(pretrained, images)}
         parts.append((descriptors, labels))
     return parts
@@ -61,7 +63,7 @@ def test_what_is_shown_is_told_by_the_pretrained_network_and_not_by_colours_and_
 
 
 def test_labels_that_say_nothing_of_pictures_are_told_by_no_simple_model(sets):
-    drawn = [np.random.default_rng(seed).integers(2, size=240) for seed in (5, 6)]
+    drawn = [np.random.default_rng(seed).integers(2, size=COUNT) for seed in (5, 6)]
     verdicts = verdicts_of(sets, drawn)
     assert verdicts[OF[PRETRAINED]].finding == verdicts[ladder.ALL].finding == simpler_check.AHEAD
 
@@ -122,9 +124,9 @@ def test_a_package_that_is_missing_is_named():
 def test_what_was_not_tried_stands_on_the_card(sets):
     parts = []
     for descriptors, labels in sets:
-        columns = (Column("brightness", np.random.default_rng(len(parts)).normal(size=240), kind="statistic"),)
+        columns = (Column("brightness", np.random.default_rng(len(parts)).normal(size=COUNT), kind="statistic"),)
         known = {COLOURS: descriptors[COLOURS]}
-        parts.append(Rows(columns, np.arange(240), True, labels, np.eye(2)[labels] * 3.0, descriptors=known))
+        parts.append(Rows(columns, np.arange(COUNT), True, labels, np.eye(2)[labels] * 3.0, descriptors=known))
     untried = {OF[PRETRAINED]: "not tried; it is the same"}
     subject = AuditSubject("network", parts[1], train=parts[0], classes=("a", "b"), untried=untried)
     options = {**BRIEF, "budget": 1, "draws": 99}

@@ -170,11 +170,11 @@ def test_the_gradient_of_the_real_network_foretells_on_every_seed(lite0, photos)
     network = lab.Network(model, preprocessing=lite0.preprocessing)
     inputs = network.preprocess(lab.photographs(["chelsea", "coffee", "grace_hopper"]).images)
     subject = Subject(network, inputs, lab.logit(photos[1]), tuple("abc"))
+    few = {"directions": 8}
     for seed in range(3):
-        evidence, _ = measure("derivative", lab.gradient, subject, seed=seed, settings={"directions": 8})
+        evidence, _ = measure("derivative", lab.gradient, subject, seed=seed, settings=few)
         verdict = judge_with_controls([evidence], seed=seed).verdicts[0]
         assert verdict.finding == "FORETELLS" and "Fewer than" in verdict.why, verdict.sentence
-    wrong, _ = measure(
-        "derivative", turned(lambda maps: maps[:, :, ::-1]), subject, seed=0, settings={"claimed": "slope"}
-    )
+    mirrored = turned(lambda maps: maps[:, :, ::-1])
+    wrong, _ = measure("derivative", mirrored, subject, seed=0, settings={"claimed": "slope", **few})
     assert judge_with_controls([wrong], seed=0).verdicts[0].outcome == "FAIL"

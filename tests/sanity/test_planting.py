@@ -27,6 +27,7 @@ from sanity.worlds.canvas import texture
 from sanity.worlds.trainable import UNLIKELY, UpperPart
 from sanity.worlds.training import Trainer
 from tests.sanity import bank
+from tests.sanity.trained import kept
 
 SIDE, PICTURES, K = 24, 8, 4
 
@@ -92,7 +93,7 @@ def scene(pictures):
 
 @pytest.fixture(scope="module")
 def subject(scene):
-    return world_subject(planted_world(scene), seed=0, replicates=K, images=16)
+    return world_subject(planted_world(scene), seed=0, replicates=K, images=16, cache=kept)
 
 
 @pytest.fixture(scope="module")
