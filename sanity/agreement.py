@@ -1,5 +1,6 @@
 """Agreement: how alike the maps of different methods are, beside what mirrored and turned maps reach."""
 
+import functools
 import sys
 from dataclasses import dataclass
 
@@ -178,9 +179,15 @@ def _shifts(steps):
 
 
 def _permutations(values):
-    """Positions without neighbours as they are, and in the other orders that are tried: list of arrays."""
-    rng = np.random.default_rng(len(values))
-    return [values, *(values[rng.permutation(len(values))] for _ in range(ORDERS))]
+    """Positions without neighbours as they are, and in the other orders that are tried: array [1 + ORDERS, positions]."""
+    return values[_orders(len(values))]
+
+
+@functools.lru_cache(maxsize=16)
+def _orders(count):
+    """The order as it is, and those that are tried in its place: int [1 + ORDERS, count]."""
+    rng = np.random.default_rng(count)
+    return np.array([np.arange(count), *(rng.permutation(count) for _ in range(ORDERS))])
 
 
 _WAYS = {"image": _turns, "series": _shifts}
