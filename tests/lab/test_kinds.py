@@ -1,5 +1,7 @@
 """Every kind of Keras model and input: a method explains it, or says why not; never something else in silence."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -30,9 +32,10 @@ def volume():
 
 
 def recurrent():
-    inputs = keras.Input((7, 3))
+    """A layer that runs as a loop, and one whose steps are written out."""
+    inputs = keras.Input((3, 3))
     x = keras.layers.LSTM(6, return_sequences=True, name="lstm")(inputs)
-    x = keras.layers.GRU(5)(x)
+    x = keras.layers.GRU(5, unroll=True)(x)
     return keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(x))
 
 
@@ -40,9 +43,7 @@ def attention():
     inputs = keras.Input((9, 8))
     x = keras.layers.LayerNormalization()(inputs)
     x = inputs + keras.layers.MultiHeadAttention(2, 4, name="mha")(x, x)
-    x = x + keras.layers.Dense(8)(
-        keras.layers.Dense(16, activation="gelu", name="wide")(keras.layers.LayerNormalization()(x))
-    )
+    x = x + keras.layers.Dense(8)(keras.layers.Dense(16, activation="gelu", name="wide")(x))
     return keras.Model(inputs, keras.layers.Dense(3)(keras.layers.GlobalAveragePooling1D()(x)))
 
 
@@ -80,7 +81,7 @@ KINDS = {
     "image": lambda: (network(networks.flat()), networks.images(3)),
     "series": lambda: lines(series(), 20, 2),
     "volume": lambda: lines(volume(), 6, 8, 8, 1),
-    "recurrent": lambda: lines(recurrent(), 7, 3),
+    "recurrent": lambda: lines(recurrent(), 3, 3),
     "attention": lambda: lines(attention(), 9, 8),
     "table": lambda: (network(filled(table()), background=rng.normal(size=(20, 6))), rng.normal(size=(3, 6))),
     "tokens": lambda: (network(filled(tokens())), rng.integers(1, 30, (3, 11))),
@@ -112,14 +113,19 @@ OWN = [name for name in explainers if "." not in name]
 
 @pytest.fixture(scope="module")
 def kinds():
-    cache = {}
+    return functools.cache(lambda kind: KINDS[kind]())
 
-    def get(kind):
-        if kind not in cache:
-            cache[kind] = KINDS[kind]()
-        return cache[kind]
 
-    return get
+@pytest.fixture(scope="module")
+def maps_of(kinds):
+    """The maps of a kind by a method, computed once."""
+
+    @functools.cache
+    def explain(kind, name):
+        net, inputs = kinds(kind)
+        return lab.explain(net, inputs, goal(kind), method=name, **method_options(name, kind)).maps
+
+    return explain
 
 
 def method_options(name, kind):
@@ -140,15 +146,14 @@ def goal(kind):
 
 @pytest.mark.parametrize("kind", list(KINDS))
 @pytest.mark.parametrize("name", OWN)
-def test_every_method_explains_every_kind_or_says_why_not(kinds, kind, name):
-    net, inputs = kinds(kind)
+def test_every_method_explains_every_kind_or_says_why_not(maps_of, kind, name):
     try:
-        record = lab.explain(net, inputs, goal(kind), method=name, **method_options(name, kind))
+        maps = maps_of(kind, name)
     except ValueError as error:
         assert name in REFUSED.get(kind, ()) and "Received" in str(error), error
         return
     assert name not in REFUSED.get(kind, ())
-    leaves = tf.nest.flatten(record.maps)
+    leaves = tf.nest.flatten(maps)
     assert all(leaf.dtype == np.float32 and len(leaf) == 3 and np.isfinite(leaf).all() for leaf in leaves)
     assert all(leaf.any() for leaf in leaves)
 
@@ -257,10 +262,8 @@ def builds():
 
 
 @pytest.mark.parametrize("name", SAME)
-def test_nested_and_subclassed_models_give_the_flat_map(kinds, builds, name):
-    flat, inputs = kinds("image")
-    options = method_options(name, "image")
-    expected = lab.explain(flat, inputs, goal("image"), method=name, **options).maps
+def test_nested_and_subclassed_models_give_the_flat_map(maps_of, builds, name):
+    options, inputs, expected = method_options(name, "image"), networks.images(3), maps_of("image", name)
     for other, layer in builds:
         there = {"layer": layer} if "layer" in registry.options(explainers.get(name)) else {}
         maps = lab.explain(other, inputs, goal("image"), method=name, **{**options, **there}).maps
@@ -268,9 +271,8 @@ def test_nested_and_subclassed_models_give_the_flat_map(kinds, builds, name):
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-def test_mixed_precision_comes_close(policy):
-    plain, inputs = network(networks.flat()), networks.images(3)
-    mixed = network(networks.flat(dtype=policy))
+def test_mixed_precision_comes_close(maps_of, policy):
+    mixed, inputs = network(networks.flat(dtype=policy)), networks.images(3)
     for name in (
         "gradient",
         "integrated_gradients",
@@ -282,10 +284,8 @@ def test_mixed_precision_comes_close(policy):
     ):
         options = method_options(name, "image")
         maps = lab.explain(mixed, inputs, goal("image"), method=name, **options).maps
-        expected = lab.explain(plain, inputs, goal("image"), method=name, **options).maps
-        assert maps.dtype == np.float32 and distance(maps, expected) < (0.02 if policy == "mixed_float16" else 0.1), (
-            name
-        )
+        most = 0.02 if policy == "mixed_float16" else 0.1
+        assert maps.dtype == np.float32 and distance(maps, maps_of("image", name)) < most, name
 
 
 # Objectives at outputs with positions -------------------------------------------------------------------------------------
@@ -390,16 +390,16 @@ def test_channels_first_is_read_everywhere(both_ways):
 # Closed models ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_saved_model_is_explained_through_its_signature(tmp_path):
-    model, inputs = networks.flat(), networks.images(3)
-    model.export(tmp_path / "saved", verbose=False)
+def test_a_saved_model_is_explained_through_its_signature(kinds, maps_of, tmp_path):
+    net, inputs = kinds("image")
+    net.model.export(tmp_path / "saved", verbose=False)
     with pytest.raises(ValueError, match="allow-code"):
         lab.load(tmp_path / "saved")
     closed = lab.load(tmp_path / "saved", allow_code=True)
     for name in ("gradient", "integrated_gradients", "smoothgrad"):
         options = method_options(name, "image")
-        theirs = lab.explain(network(model), inputs, goal("image"), method=name, **options).maps
-        assert distance(lab.explain(closed, inputs, goal("image"), method=name, **options).maps, theirs) < 1e-3
+        maps = lab.explain(closed, inputs, goal("image"), method=name, **options).maps
+        assert distance(maps, maps_of("image", name)) < 1e-3
     for name in ("gradcam", "guided_backprop", "layer_conductance"):
         with pytest.raises(ValueError, match="Received"):
             lab.explain(closed, inputs, goal("image"), method=name)
@@ -416,19 +416,17 @@ def test_a_saved_model_is_explained_through_its_signature(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def doubles():
-    """One function in single precision, and in double where that is what Keras computes in."""
-    single = network(networks.flat())
+def double():
+    """The network of images in double precision, where that is what Keras computes in."""
     keras.config.set_floatx("float64")
-    yield single, network(networks.flat(dtype="float64"))
+    yield network(networks.flat(dtype="float64"))
     keras.config.set_floatx("float32")
 
 
 @pytest.mark.parametrize("name", SAME)
-def test_a_network_in_double_precision_gives_the_same_map(doubles, name):
-    options, inputs = method_options(name, "image"), networks.images(3)
-    one, two = (lab.explain(net, inputs, goal("image"), method=name, **options).maps for net in doubles)
-    assert distance(one, two) < (0.05 if "guided_integrated" in name else 1e-3)
+def test_a_network_in_double_precision_gives_the_same_map(maps_of, double, name):
+    maps = lab.explain(double, networks.images(3), goal("image"), method=name, **method_options(name, "image")).maps
+    assert distance(maps_of("image", name), maps) < (0.05 if "guided_integrated" in name else 1e-3)
 
 
 @pytest.mark.parametrize(
@@ -446,8 +444,8 @@ def test_a_network_in_double_precision_gives_the_same_map(doubles, name):
     ],
     ids=str,
 )
-def test_every_objective_is_scored_in_double_precision(doubles, objective):
-    one, two = (routines.scores(net, networks.images(3), objective) for net in doubles)
+def test_every_objective_is_scored_in_double_precision(kinds, double, objective):
+    one, two = (routines.scores(net, networks.images(3), objective) for net in (kinds("image")[0], double))
     assert distance(one, two) < 1e-4
 
 
