@@ -1,5 +1,7 @@
 """Every way of making a picture: parameterizations, transforms, regularizers, objectives and optimizers against what is known of them."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -114,7 +116,14 @@ def test_colours_go_there_and_back(decorrelate):
 def test_a_climb_from_a_photograph_begins_with_it(small, kind):
     photograph = ndimage.gaussian_filter(np.random.default_rng(0).uniform(0.2, 0.8, (1, 16, 16, 3)), (0, 1, 1, 0))
     pictures = lab.maximize(
-        small, lab.channel("last", [0, 1]), steps=1, rate=1e-6, seed=0, start=photograph, parameterization=kind
+        small,
+        lab.channel("last", [0, 1]),
+        steps=1,
+        rate=1e-6,
+        seed=0,
+        start=photograph,
+        parameterization=kind,
+        transforms="none",
     )
     alike = [correlation(image, photograph[0]) for image in pictures.images]
     # MaCo keeps a photograph's phases and gives it the mean photograph's magnitudes.
@@ -288,7 +297,8 @@ def test_what_is_coupled_is_never_split(small):
     few = lab.Network(small.model, preprocessing=small.preprocessing, memory=2 * small.sample_bytes())
     with pytest.raises(ValueError, match="one batch, at most 2 here"):
         lab.maximize(few, lab.channel("last", range(5)), steps=1, seed=0, parameterization="shared")
-    assert lab.maximize(few, lab.channel("last", range(5)), steps=2, seed=0).images.shape[0] == 5
+    apart = lab.maximize(few, lab.channel("last", range(5)), steps=2, seed=0, transforms="none")
+    assert apart.images.shape[0] == 5
 
 
 @pytest.mark.parametrize(
@@ -320,8 +330,9 @@ def test_our_adam_is_adam(small):
     steps = 20
     rates = keras.optimizers.schedules.CosineDecay(0.05, steps, alpha=0.05)
     goal = lab.channel("last", [1, 2])
-    ours = lab.maximize(small, goal, steps=steps, seed=0)
-    theirs = lab.maximize(small, goal, steps=steps, seed=0, optimizer=keras.optimizers.Adam(rates, epsilon=1e-8))
+    options = {"steps": steps, "seed": 0, "transforms": "none"}
+    ours = lab.maximize(small, goal, **options)
+    theirs = lab.maximize(small, goal, **options, optimizer=keras.optimizers.Adam(rates, epsilon=1e-8))
     assert distance(ours.images, theirs.images) < 1e-2
 
 
@@ -343,16 +354,16 @@ OPTIONS = [
 
 @pytest.mark.parametrize("options", OPTIONS, ids=lambda value: str(value)[:40])
 def test_every_option_does_something_and_keeps_units_apart(small, options):
-    goal = lab.channel("last", [1, 2])
-    base = lab.maximize(small, goal, steps=6, seed=0, transforms="none")
-    pictures = lab.maximize(small, goal, **{"steps": 6, "seed": 0, "transforms": "none", **options})
+    goal, plain = lab.channel("last", [1, 2]), {"steps": 6, "seed": 0, "transforms": "none", "parameterization": "pixels"}
+    base, pictures = (lab.maximize(small, goal, **chosen) for chosen in (plain, {**plain, **options}))
     assert distance(pictures.images, base.images) > 1e-4
-    alone = lab.maximize(small, lab.channel("last", 2), **{"steps": 6, "seed": 0, "transforms": "none", **options})
+    alone = lab.maximize(small, lab.channel("last", 2), **{**plain, **options})
     assert distance(pictures.images[1], alone.images[0]) < 1e-4
 
 
 def test_views_are_averaged(small):
-    one, two = (lab.maximize(small, lab.channel("last", [1, 2]), steps=6, seed=0, views=views) for views in (1, 2))
+    goal, options = lab.channel("last", [1, 2]), {"steps": 6, "seed": 0, "transforms": (views.Pad(4), views.Jitter(8))}
+    one, two = (lab.maximize(small, goal, views=count, **options) for count in (1, 2))
     assert distance(one.images, two.images) > 1e-3 and one.curves.shape == two.curves.shape
 
 
@@ -381,10 +392,13 @@ def test_transforms_do_to_a_picture_what_they_say():
     assert np.allclose(np.diff(half), 0.5, atol=1e-3)  # enlarged twice
 
 
-@pytest.mark.parametrize("extent", [(24,), (10, 12, 8)], ids=["series", "volume"])
-@pytest.mark.parametrize("kind", ["fourier", "pixels", "pyramid", "cppn"])
-def test_series_and_volumes_are_drawn_too(extent, kind):
-    """One filter as large as the input: its picture is the filter."""
+@pytest.fixture(scope="module")
+def filters():
+    return functools.cache(one_filter)
+
+
+def one_filter(extent):
+    """A network of filters as large as its input, and the filters."""
     layer = {1: keras.layers.Conv1D, 3: keras.layers.Conv3D}[len(extent)]
     inputs = keras.Input((*extent, 2))
     convolution = layer(2, extent, name="templates")
@@ -393,7 +407,14 @@ def test_series_and_volumes_are_drawn_too(extent, kind):
         np.random.default_rng(0).normal(size=(*extent, 2, 2)), (*[1.5] * len(extent), 0, 0)
     )
     convolution.set_weights([kernel.astype("float32"), np.zeros(2)])
-    network = lab.load(model, input_range=(-1, 1))
+    return lab.load(model, input_range=(-1, 1)), kernel
+
+
+@pytest.mark.parametrize("extent", [(24,), (10, 12, 8)], ids=["series", "volume"])
+@pytest.mark.parametrize("kind", ["fourier", "pixels", "pyramid", "cppn"])
+def test_series_and_volumes_are_drawn_too(filters, extent, kind):
+    """The picture of a filter as large as the input is the filter."""
+    network, kernel = filters(extent)
     pictures = lab.maximize(
         network, lab.channel("templates", [0, 1]), steps=150, seed=0, parameterization=kind, transforms="none", rate=0.1
     )
@@ -433,8 +454,8 @@ def test_a_network_of_several_inputs_and_outputs():
 
 def test_snapshots_are_the_way_to_the_picture(small):
     goal = lab.channel("last", [1, 2])
-    pictures = lab.maximize(small, goal, steps=12, seed=0, snapshots=(3, 6))
-    plain = lab.maximize(small, goal, steps=12, seed=0)
+    pictures = lab.maximize(small, goal, steps=12, seed=0, snapshots=(3, 6), transforms="none")
+    plain = lab.maximize(small, goal, steps=12, seed=0, transforms="none")
     assert pictures.settings["stops"] == [3, 6, 12] and pictures.snapshots.shape == (2, 3, 16, 16, 3)
     assert np.array_equal(pictures.snapshots[:, -1], pictures.images) and distance(pictures.images, plain.images) < 1e-6
     assert pictures.curves.shape == (2, 12) and distance(pictures.snapshots[:, 0], pictures.images) > distance(
@@ -482,14 +503,17 @@ def test_redirected_gradients_go_through_grouped_convolutions_and_recurrent_laye
         values = keras.layers.LSTM(3)(keras.layers.Reshape((5, 20))(values))
     network = networks.network(networks.filled(keras.Model(pixels, keras.layers.Dense(2)(values))))
     plain, redirected = (
-        lab.maximize(network, lab.logit([0, 1]), steps=4, seed=0, redirect=redirect) for redirect in (False, True)
+        lab.maximize(network, lab.logit([0, 1]), steps=4, seed=0, redirect=redirect, transforms="none")
+        for redirect in (False, True)
     )
     assert distance(plain.images, redirected.images) < 1e-4
 
 
 def test_redirected_gradients_change_nothing_where_there_is_one(small):
     goal = lab.channel("last", [1, 2])
-    plain, redirected = (lab.maximize(small, goal, steps=5, seed=0, redirect=redirect) for redirect in (False, True))
+    plain, redirected = (
+        lab.maximize(small, goal, steps=5, seed=0, redirect=redirect, transforms="none") for redirect in (False, True)
+    )
     assert distance(plain.images, redirected.images) < 1e-4
 
 
@@ -590,6 +614,7 @@ def test_no_retrace_between_units_weights_of_penalties_and_facet_goals(small):
             lab.weighted("last", [[unit] for unit in units], [[1.0]] * len(units)),
             steps=2,
             seed=0,
+            transforms="none",
             regularizers=[penalties.l2(weight), penalties.near(1.0, goal)],
         )
 
@@ -605,11 +630,11 @@ def test_every_registered_regularizer_keeps_the_contract(small, name):
     make = penalties.regularizers.get(name)
     arguments = {"near": (np.full((1, 16, 16, 3), 0.4),), "diversity": ("last",)}.get(name, ())
     options = {"facets": 2} if name == "diversity" else {}
-    options |= {"parameterization": "alpha"} if name == "opacity" else {}
+    options |= {"parameterization": "alpha" if name == "opacity" else "pixels", "steps": 8, "transforms": "none"}
 
     def go(weight):
         goal = lab.channel("last", [1, 2])
-        return lab.maximize(small, goal, steps=8, seed=0, regularizers=[make(weight, *arguments)], **options).images
+        return lab.maximize(small, goal, seed=0, regularizers=[make(weight, *arguments)], **options).images
 
     free = go(0.0)
     before = small.traces
