@@ -81,7 +81,7 @@ def test_a_backbone_is_read_replaced_and_explained(name):
         # The first of an encoder and decoder is the encoder's, which sees all tokens but padding.
         first = routines.activations(network, inputs, next(iter(network.attentions)))
         assert not first[0, ..., 4:].any() and first[1, ..., 4:].all()
-    maps = lab.explain(network, inputs, lab.logit(1), method="gradient").maps
+    maps = lab.gradient(network, inputs, lab.logit(1))
     assert any(np.any(leaf) for leaf in tf.nest.flatten(maps))
 
 
