@@ -4,6 +4,7 @@ import atexit
 import concurrent.futures
 import contextlib
 import multiprocessing
+import multiprocessing.forkserver
 import os
 import pathlib
 import subprocess
@@ -16,6 +17,11 @@ from lab.remote import as_path
 
 ROOT = pathlib.Path(__file__).parent.parent
 COMMAND = "import sys; from recipes.cli import main; main(sys.argv[1:])"
+# Code to do `first`: processes of `--workers` are forked as well, and are no new interpreters.
+FORKED_WORKERS = (
+    "import multiprocessing; forks = multiprocessing.get_context('forkserver'); "
+    "multiprocessing.get_context = lambda method: forks"
+)
 
 
 def start_run(recipe, out, *words, first="", **options):
@@ -46,7 +52,9 @@ class Forked:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["lab.environment", "recipes.cli", "recipes.session", "recipes.runs"])
         pipes = [context.Pipe(duplex=False) for _ in ("stdout", "stderr")]
-        place = (str(cwd), dict(os.environ if env is None else env), start_new_session)
+        multiprocessing.forkserver.ensure_running()
+        server = multiprocessing.forkserver._forkserver._forkserver_address
+        place = (str(cwd), dict(os.environ if env is None else env), start_new_session, server)
         self.process = context.Process(target=_run_code, args=(code, words, *place, [end for _, end in pipes]))
         self.process.start()
         self.pid = self.process.pid
@@ -83,7 +91,7 @@ class Forked:
         return texts
 
 
-def _run_code(code, words, cwd, env, start_new_session, streams):
+def _run_code(code, words, cwd, env, start_new_session, server, streams):
     """In a forked process: become what `python -c` would have become."""
     if start_new_session:
         os.setsid()
@@ -99,6 +107,9 @@ def _run_code(code, words, cwd, env, start_new_session, streams):
     np.random.seed()
     # It may start processes itself, and these read no script of the tests.
     multiprocessing.process._parent_process = None
+    # Where it forks, it does so from the same process, and imports nothing again.
+    forks = multiprocessing.forkserver._forkserver
+    forks._forkserver_address, forks.ensure_running = server, lambda: None
     sys.modules["__main__"] = types.ModuleType("__main__")
     try:
         exec(compile(code, "<string>", "exec"), sys.modules["__main__"].__dict__)

@@ -25,8 +25,7 @@ from recipes.events import Finished, Started
 from recipes.job import Job
 from recipes.journal import Journal, journal_path
 from tests import networks
-from tests.processes import contents, start_run
-from tests.recipes.conftest import write_quick_recipe
+from tests.processes import FORKED_WORKERS, contents, start_run
 
 
 def start(recipe, out, *words, **options):
@@ -34,7 +33,7 @@ def start(recipe, out, *words, **options):
 
 
 def events(out):
-    paths = list(pathlib.Path(out).glob("quick/.*.journal"))
+    paths = list(pathlib.Path(out).glob("engines/.*.journal"))
     return [json.loads(line) for line in paths[0].read_text().split("\n")[:-1]] if paths else []
 
 
@@ -54,8 +53,36 @@ def is_running(process):
 
 @pytest.fixture(scope="module")
 def recipe(small_file, tmp_path_factory):
-    """A recipe that does everything, on a small model, in seconds."""
-    return write_quick_recipe(small_file, tmp_path_factory.mktemp("recipe"))
+    """A recipe of jobs of every kind that need one another, on a small model, in seconds."""
+    path = tmp_path_factory.mktemp("recipe") / "engines.toml"
+    path.write_text(f"""
+name = "engines"
+[model]
+source = "{small_file}"
+input_range = [-1, 1]
+[images]
+photographs = ["chelsea", "coffee"]
+[[gallery]]
+layer = "last"
+units = "0-3"
+steps = 2
+batch = 1
+natural = 2
+[explain]
+methods = ["gradient", "smoothgrad", "gradcam", "tf_explain.vanilla_gradients"]
+[explain.options.smoothgrad]
+samples = 3
+[[check]]
+methods = ["gradient", "gradcam"]
+seeds = 2
+[[check]]
+mode = "top_down"
+unit = "layer"
+methods = ["gradient"]
+seeds = 2
+controls = false
+""")
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +106,7 @@ needs_proc = pytest.mark.skipif(not pathlib.Path("/proc").is_dir(), reason="asks
 @pytest.mark.slow
 @needs_proc
 def test_two_processes_give_the_bytes_of_one_though_one_and_then_all_are_killed(recipe, local, tmp_path):
-    killed = start(recipe, tmp_path, "--workers", "2")
+    killed = start(recipe, tmp_path, "--workers", "2", first=FORKED_WORKERS)
     wait_for(lambda: any("process" in line for line in events(tmp_path)))
     first = next(line for line in events(tmp_path) if "process" in line)
     os.kill(first["process"], signal.SIGKILL)
@@ -92,7 +119,7 @@ def test_two_processes_give_the_bytes_of_one_though_one_and_then_all_are_killed(
     killed.communicate()
     children = {line["process"] for line in events(tmp_path) if "process" in line}
     wait_for(lambda: not any(map(is_running, children)), 30)
-    resumed = start(recipe, tmp_path, "--workers", "2")
+    resumed = start(recipe, tmp_path, "--workers", "2", first=FORKED_WORKERS)
     _, error = resumed.communicate()
     assert resumed.returncode == 0 and " 0 done before" not in error, error
     assert_same(local, contents(tmp_path))
@@ -101,7 +128,8 @@ def test_two_processes_give_the_bytes_of_one_though_one_and_then_all_are_killed(
 @pytest.mark.slow
 @needs_proc
 def test_ctrl_c_ends_all_processes_and_says_how_to_go_on(recipe, tmp_path):
-    stopped = start(recipe, tmp_path, "--workers", "2", start_new_session=True)
+    impatient = "from recipes.engines import processes; processes.PATIENCE = 0.5"
+    stopped = start(recipe, tmp_path, "--workers", "2", start_new_session=True, first=impatient)
     wait_for(lambda: any("process" in line for line in events(tmp_path)))
     children = {line["process"] for line in events(tmp_path) if "process" in line}
     # A process that does not listen.
@@ -125,17 +153,17 @@ def test_a_run_whose_model_was_changed_meanwhile_is_refused():
         worker._refuse_changes(before, {"model": "3", "images": "2"})
 
 
-@pytest.mark.slow
 def test_a_model_that_is_changed_before_its_processes_read_it_ends_the_run(recipe, small_file, tmp_path):
-    model = tmp_path / "model.keras"
+    model, other = tmp_path / "model.keras", tmp_path / "other.keras"
     shutil.copy(small_file, model)
-    run = start(recipe, tmp_path, "--workers", "2", "--set", f"model.source={model}")
-    # The journal is begun after the parent has read the model, and before a process has.
-    wait_for(lambda: events(tmp_path))
-    networks.flat().save(model)
+    networks.flat().save(other)
+    # What is asked of the memory is asked after the parent has read the model, and before a process is started.
+    change = f"import shutil; from recipes.engines import processes; processes.warn_of_memory = lambda *_: shutil.copy({str(other)!r}, {str(model)!r})"
+    words = ("--workers", "2", "--set", f"model.source={model}")
+    run = start(recipe, tmp_path, *words, first=f"{FORKED_WORKERS}; {change}")
     _, error = run.communicate()
     assert run.returncode == 2 and "Received: another model" in error, error
-    assert not [line for line in events(tmp_path) if "seconds" in line]
+    assert events(tmp_path) and not [line for line in events(tmp_path) if "seconds" in line]
 
 
 # A cluster ----------------------------------------------------------------------------------------------------------------
@@ -370,21 +398,21 @@ def test_a_living_run_says_what_is_running(tmp_path, monkeypatch):
 # Plans --------------------------------------------------------------------------------------------------------------------
 
 
-def test_a_plan_lists_the_jobs_and_writes_nothing(command, quick, tmp_path):
-    code, output, error = command("run", quick, "--plan", "--json")
+def test_a_plan_lists_the_jobs_and_writes_nothing(command, recipe, tmp_path):
+    code, output, error = command("run", recipe, "--plan", "--json")
     planned = json.loads(output)
     assert code == 0 and not (tmp_path / "artifacts").exists(), error
     assert {row["state"] for row in planned["jobs"]} == {"waiting"} and planned["seconds"] > 0
     needs = {row["key"]: row["needs"] for row in planned["jobs"]}
     assert set(needs["agreement"]) < set(needs) and planned["passes"] == sum(row["passes"] for row in planned["jobs"])
-    code, output, _ = command("run", quick, "--json")
+    code, output, _ = command("run", recipe, "--json")
     result = json.loads(output)
     assert result["run"] == planned["run"] and [row["key"] for row in result["jobs"]] == list(needs)
-    again = json.loads(command("run", quick, "--plan", "--json", "--workers", 2)[1])
+    again = json.loads(command("run", recipe, "--plan", "--json", "--workers", 2)[1])
     assert {row["state"] for row in again["jobs"]} == {"done"} and again["seconds"] == 0 and again["passes"] == 0
     kept = sum(path.stat().st_size for path in pathlib.Path(result["run"], "jobs").rglob("*") if path.is_file())
     assert again["bytes"] == kept and again["workers"] == 2
-    lines = command("run", quick, "--plan")[1].splitlines()
+    lines = command("run", recipe, "--plan")[1].splitlines()
     assert lines[-1].startswith(planned["run"]) and "0 of " in lines[-1] and "done" in lines[0]
     code, output, error = command("explain", "nowhere.png", "--plan")
     assert code == 2 and "nowhere.png" in error
