@@ -262,10 +262,10 @@ def test_a_network_that_answers_all_alike_is_said_to_be_collapsed(command, dogs)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_stopped_run_says_what_is_kept_and_goes_on(quick, tmp_path, number, code):
-    run = start_run(quick, tmp_path / "artifacts")
+def test_a_stopped_run_says_what_is_kept_and_goes_on(tiny, tmp_path, number, code):
+    run = start_run(tiny, tmp_path / "artifacts")
     for line in run.stderr:
-        if line.startswith("photographs"):
+        if line.startswith("survey"):
             break
     time.sleep(0.2)
     run.send_signal(number)
@@ -273,7 +273,7 @@ def test_a_stopped_run_says_what_is_kept_and_goes_on(quick, tmp_path, number, co
     assert run.wait() == code and "are done and kept" in messages and "Give the same command again" in messages, (
         messages
     )
-    again = start_run(quick, tmp_path / "artifacts")
+    again = start_run(tiny, tmp_path / "artifacts")
     _, error = again.communicate()
     assert again.returncode == 0 and "0 done before" not in error
 
@@ -351,12 +351,17 @@ def test_tables_that_are_none(command, beside, text, expected):
     assert code == 2 and re.search(expected, error), error
 
 
-@pytest.mark.parametrize("closed", ["1", "2"])
-def test_a_process_without_a_stream_of_its_own_works(small_file, photo, tmp_path, closed):
+def test_processes_without_a_stream_of_their_own_work(small_file, photo, tmp_path):
     words = ["explain", photo, "--model", small_file, "--input-range", -1, 1, "--method", "gradient", "--json"]
-    command = [sys.executable, "-c", "from recipes.cli import main; main()", *words, "--out", tmp_path / "artifacts"]
-    done = subprocess.run(
-        ["sh", "-c", f'exec "$@" {closed}>&-', "sh", *map(str, command)], capture_output=True, text=True
-    )
-    assert done.returncode == 0, (done.stdout, done.stderr)
-    assert closed == "1" or json.loads(done.stdout)["failed"] == []
+    command = [sys.executable, "-c", "from recipes.cli import main; main()", *words, "--out"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    begun = {
+        closed: subprocess.Popen(
+            ["sh", "-c", f'exec "$@" {closed}>&-', "sh", *map(str, [*command, tmp_path / closed])], **pipes
+        )
+        for closed in "12"
+    }
+    for closed, process in begun.items():
+        output, error = process.communicate()
+        assert process.returncode == 0, (closed, output, error)
+        assert closed == "1" or json.loads(output)["failed"] == []
