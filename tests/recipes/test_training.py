@@ -27,10 +27,11 @@ def build(seed):
 def train(inputs, labels, *, seed):
     print("epoch 1")
     model = build(seed)
-    model.compile(keras.optimizers.Adam(0.01), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    momentum = keras.optimizers.SGD(0.1, momentum=0.9)
+    model.compile(momentum, keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=False)
     # One long pass, because every pass of Keras takes a while to begin.
-    order = np.tile(np.random.default_rng(seed).permutation(len(inputs)), 80)
-    model.fit(inputs[order], labels[order], batch_size=10, shuffle=False, verbose=0)
+    order = np.tile(np.random.default_rng(seed).permutation(len(inputs)), 60)
+    model.fit(inputs[order], labels[order], batch_size=30, shuffle=False, verbose=0)
     return model
 
 
