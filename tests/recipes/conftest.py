@@ -1,3 +1,6 @@
+import os
+import shutil
+
 import click.testing
 import numpy as np
 import pytest
@@ -5,6 +8,8 @@ from PIL import Image
 
 from recipes.cli import main
 from tests.shared_networks import shared_networks
+
+BROWSER = next((name for name in ("chromium", "chromium-browser", "google-chrome") if shutil.which(name)), None)
 
 
 @pytest.fixture(scope="package", autouse=True)
@@ -69,6 +74,36 @@ natural = 2
 methods = ["gradient", "gradcam"]
 """)
     return path
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory):
+    """A browser that is started once for a module."""
+    if BROWSER is None or not shutil.which("chromedriver"):
+        if os.environ.get("LAB_REQUIRE_BROWSER"):
+            pytest.fail("LAB_REQUIRE_BROWSER is set and there is no Chromium with chromedriver")
+        pytest.skip("no Chromium with chromedriver here")
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which(BROWSER)
+    for flag in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
+        "--window-size=1200,900",
+    ):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
+    yield driver
+    driver.quit()
 
 
 def write_quick_recipe(small_file, folder):

@@ -2,10 +2,8 @@
 
 import itertools
 import json
-import os
 import pathlib
 import re
-import shutil
 import types
 
 import numpy as np
@@ -22,8 +20,6 @@ from sanity.ruling import rules
 from tests import own_data
 from tests.recipes.conftest import write_quick_recipe
 
-BROWSER = next((name for name in ("chromium", "chromium-browser", "google-chrome") if shutil.which(name)), None)
-
 
 @pytest.fixture(scope="module")
 def report(small_file, tmp_path_factory):
@@ -34,32 +30,15 @@ def report(small_file, tmp_path_factory):
 
 
 @pytest.fixture
-def browser(tmp_path):
-    if BROWSER is None or not shutil.which("chromedriver"):
-        if os.environ.get("LAB_REQUIRE_BROWSER"):
-            pytest.fail("LAB_REQUIRE_BROWSER is set and there is no Chromium with chromedriver")
-        pytest.skip("no Chromium with chromedriver here")
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which(BROWSER)
-    for flag in (
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        f"--user-data-dir={tmp_path / 'profile'}",
-        "--window-size=1200,900",
-    ):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
-    yield driver
-    driver.quit()
+def browser(chromium):
+    """A tab of its own, without what earlier ones set or said."""
+    first = chromium.current_window_handle
+    chromium.switch_to.new_window("tab")
+    for kind in ("browser", "performance"):
+        chromium.get_log(kind)
+    yield chromium
+    chromium.close()
+    chromium.switch_to.window(first)
 
 
 def scroll_to_units(driver):
@@ -116,7 +95,7 @@ def axe(driver):
     """What axe-core finds wrong with the page that is open: list of (rule, elements)."""
     package = pytest.importorskip("axe_core_python")
     driver.execute_script((pathlib.Path(package.__file__).parent / "axe.min.js").read_text())
-    result = driver.execute_async_script("const done = arguments[0]; axe.run().then(done)")
+    result = driver.execute_async_script("const done = arguments[0]; axe.run({resultTypes: ['violations']}).then(done)")
     return [(rule["id"], [node["html"][:120] for node in rule["nodes"]]) for rule in result["violations"]]
 
 
