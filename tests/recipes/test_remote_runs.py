@@ -196,10 +196,16 @@ def test_a_bucket_that_does_not_exist_is_refused_and_not_made(command, user, pho
     assert not as_path(f"{bucket}-none").exists()
 
 
-def test_an_address_that_does_not_answer_is_refused_in_seconds(command, user, photo):
+def test_an_address_that_does_not_answer_is_refused_in_seconds(command, user, photo, monkeypatch):
+    import s3fs
+
     start = time.monotonic()
     with s3_server.spoken_to("http://127.0.0.1:9"):
         assert "127.0.0.1:9" in refused(command, user, photo, "s3://bucket/runs")
+        assert time.monotonic() - start < 45
+        # How long the library itself tries is known now.
+        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+        s3fs.S3FileSystem.clear_instance_cache()
         assert "127.0.0.1:9" in refused(command, user, "s3://bucket/photos", "s3://bucket/runs")
     assert time.monotonic() - start < 90
 
@@ -280,7 +286,8 @@ def test_fresh_removes_what_was_there(bucket):
         assert not store.exists("a")
 
 
-def test_a_store_that_stops_answering_is_no_missing_job(bucket):
+def test_a_store_that_stops_answering_is_no_missing_job(bucket, monkeypatch):
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     with opened(bucket).open() as store:
         store.put("a", {"x": b"1"})
     with s3_server.spoken_to("http://127.0.0.1:9"), pytest.raises(OSError, match="127.0.0.1:9"):
