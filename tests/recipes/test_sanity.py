@@ -1,5 +1,6 @@
 """The sanity floor from the command: worlds, report card, JUnit, baselines, gates, and the pytest fixture."""
 
+import functools
 import json
 import pathlib
 from xml.etree import ElementTree
@@ -10,8 +11,17 @@ import pytest
 from recipes import schema
 from recipes.cache import Cache
 from recipes.junit import junit
+from sanity.worlds.world import Training
 
 SMALL = ["check", "--world", "series", "--replicates", "4", "--samples", "12", "--method", "gradient,gradient_x_input"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_training():
+    """Networks of the series learn in fewer passes, each at a higher rate."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sanity.worlds.series.Training", functools.partial(Training, rate=1e-2))
+        yield
 
 
 @pytest.fixture(scope="module")
