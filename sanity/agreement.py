@@ -183,7 +183,7 @@ def _permutations(values):
     return values[_orders(len(values))]
 
 
-@functools.lru_cache(maxsize=16)
+@functools.lru_cache(maxsize=4)
 def _orders(count):
     """The order as it is, and those that are tried in its place: int [1 + ORDERS, count]."""
     rng = np.random.default_rng(count)
