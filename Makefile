@@ -10,6 +10,8 @@ COMPILE := -$(BIN)/python -m compileall -qq -j 0 .venv/lib
 
 .PHONY: lab test bench lint docs notebooks gallery clean
 .DELETE_ON_ERROR:
+# Two targets at once would install into one environment.
+.NOTPARALLEL:
 
 lab: .venv/installed
 	$(BIN)/lab run first-look

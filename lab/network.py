@@ -127,7 +127,7 @@ class Network:
         self.halved = []
         # The inputs that the model declares; `spec` has those that the lab accepts.
         self.declared = declared_inputs(model) if spec is None else spec
-        _refuse_eager_functions()
+        _refuse_uncompiled()
         self._build()
         self.tree = walk(model)
         self.channels_first = layout.channels_first(self.tree.values())
@@ -891,7 +891,7 @@ class Network:
             Refused: where another thread keeps other weights in it for long, because it may be waiting for this one; and where
                 TensorFlow cannot compile what the network computes.
         """
-        self._refuse_modes()
+        _refuse_uncompiled()
         started = time.monotonic()
         while not self.lock.acquire(timeout=0.1):
             if self._swapping and time.monotonic() - started > PATIENCE:
@@ -902,22 +902,6 @@ class Network:
             yield
         finally:
             self.lock.release()
-
-    def _refuse_modes(self):
-        """Raise Refused in what TensorFlow has no compiled functions for: functions that run eagerly, and two scopes."""
-        _refuse_eager_functions()
-        if not tf.executing_eagerly():
-            raise Refused(
-                f"The lab compiles what it computes. Received: a call of {self.name} inside a tf.function. Call the lab outside of it."
-            )
-        spread = tf.distribute.has_strategy() and [name for name in self.variables if self._is_spread(name)]
-        if spread:
-            raise Refused(
-                f"A model that a strategy spreads over devices is read outside of the strategy's scope. Received: a call of {self.name} inside it. Call the lab after `with strategy.scope():`."
-            )
-
-    def _is_spread(self, name):
-        return isinstance(self.variables[name]._value, tf.distribute.DistributedValues)
 
     def snapshot(self):
         """What the network is now, for `restore`.
@@ -978,10 +962,11 @@ class Network:
     def _assign(self, state):
         for name, value in state.items():
             # The operation itself: TensorFlow's assign costs several times the copy, and Keras's ten times.
-            variable = self.variables[name]._value
             # A copy, because the operation may keep the array's own memory, which its owner may write to later.
-            value = value if tf.is_tensor(value) else np.array(value, variable.dtype.as_numpy_dtype)
-            tf.raw_ops.AssignVariableOp(resource=variable.handle, value=value)
+            replicas = snapshot.replicas(self.variables[name])
+            value = value if tf.is_tensor(value) else np.array(value, replicas[0].dtype.as_numpy_dtype)
+            for replica in replicas:
+                tf.raw_ops.AssignVariableOp(resource=replica.handle, value=value)
 
     def _check_state(self, state):
         for name, value in state.items():
@@ -1192,10 +1177,15 @@ def refuse_no_network(network):
         raise Refused(f"This needs a Network. Received: {type(network).__name__}: {hint}.")
 
 
-def _refuse_eager_functions():
+def _refuse_uncompiled():
+    """Raise Refused where TensorFlow compiles no functions of the lab: where it runs all eagerly, and inside of another one."""
     if tf.config.functions_run_eagerly():
         raise Refused(
             "The lab compiles what it computes. Received: tf.config.run_functions_eagerly(True). Call tf.config.run_functions_eagerly(False) first."
+        )
+    if not tf.executing_eagerly():
+        raise Refused(
+            "The lab compiles what it computes. Received: a call inside a tf.function or a graph. Call the lab outside of it."
         )
 
 

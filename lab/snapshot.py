@@ -291,9 +291,22 @@ def _unique_names(pairs):
     return by_name
 
 
+def replicas(variable):
+    """The variables of TensorFlow behind one of Keras or TensorFlow: one, or one a device where a strategy spreads it.
+
+    Args:
+        variable: keras.Variable or tf.Variable.
+
+    Returns:
+        sequence of tf.Variable.
+    """
+    plain = getattr(variable, "_value", variable)
+    return plain.values if isinstance(plain, tf.distribute.DistributedValues) else (plain,)
+
+
 def _value(variable):
     # The raw operation: reading by Keras or TensorFlow costs four times as much.
-    plain = getattr(variable, "_value", variable)
+    plain = replicas(variable)[0]
     return tf.raw_ops.ReadVariableOp(resource=plain.handle, dtype=plain.dtype)
 
 

@@ -29,6 +29,8 @@ initializations = Registry("initialization")
 
 # BatchNormalization statistics are estimated on at most so many images: they average over positions as well.
 STATISTICS_IMAGES = 16
+# Characters of a layer's configuration from which on it is not kept: it holds an array.
+LONG = 100_000
 
 
 @dataclass(frozen=True)
@@ -219,7 +221,8 @@ def changes(network, states):
         list over states of dict of variable name to float.
     """
     by_name = {
-        name: _relative_changes(network.variables[name], [state[name] for state in states]) for name in states[0]
+        name: _relative_changes(network.variables[name], [state[name] for state in states])
+        for name in (states[0] if states else ())
     }
     return [{name: values[place] for name, values in by_name.items()} for place in range(len(states))]
 
@@ -375,25 +378,25 @@ def _initializers(layer):
 
     Layers of Keras that have one configuration have one answer.
     """
-    try:
-        kind, config, shapes = type(layer), layer.get_config(), layer.get_build_config()
-    except Exception:
-        # Any layer may refuse to tell its configuration. The caller then shuffles, and records it.
-        return None
-    blueprint = _blueprint(kind, config, shapes)
-    known = None if blueprint is None else _initializers_of_blueprint(blueprint)
+    blueprint = _blueprint(layer)
+    known = blueprint and _initializers_of_blueprint(blueprint)
     # A user's own initializer may be another one under the same name.
-    return known if known and all(map(_is_of_keras, map(type, known))) else _initializers_of(kind, config, shapes)
+    if known and all(map(_is_of_keras, map(type, known))):
+        return known
+    return _initializers_of(type(layer), layer.get_config, layer.get_build_config)
 
 
-def _blueprint(kind, config, shapes):
-    """The `_Blueprint` of a layer; None for one that is not of Keras, or whose configuration is more than JSON holds."""
+def _blueprint(layer):
+    """The `_Blueprint` of a layer; None for one that is not of Keras, or whose configuration is no short JSON."""
+    if not _is_of_keras(type(layer)):
+        return None
     try:
         # With its own name each layer would be another one; without a name Keras would number those of the user anew.
-        text = json.dumps({**config, "name": "layer"}, sort_keys=True) if _is_of_keras(kind) else None
-    except TypeError:
+        text = json.dumps({**layer.get_config(), "name": "layer"}, sort_keys=True)
+        return _Blueprint(type(layer), text, layer.get_build_config()) if len(text) < LONG else None
+    except Exception:
+        # Any layer may refuse to tell its configuration, or have one that JSON does not hold.
         return None
-    return text and _Blueprint(kind, text, shapes)
 
 
 def _is_of_keras(kind):
@@ -402,18 +405,19 @@ def _is_of_keras(kind):
 
 @functools.lru_cache(256)
 def _initializers_of_blueprint(blueprint):
-    return _initializers_of(blueprint.kind, json.loads(blueprint.config), blueprint.shapes)
+    return _initializers_of(blueprint.kind, lambda: json.loads(blueprint.config), lambda: blueprint.shapes)
 
 
-def _initializers_of(kind, config, shapes):
+def _initializers_of(kind, get_config, get_shapes):
     empty = taps.wrapped_function(keras.Variable, "_initialize_with_initializer", _leave_empty)
     # A layer may read or assign its variables while it is built, and then needs real ones.
     for memory in (empty, contextlib.nullcontext()):
         try:
             with memory:
-                return _initializers_of_replicate(kind.from_config({**config}), shapes)
+                # Read anew each time: Keras takes parts out of a configuration that it builds from.
+                return _initializers_of_replicate(kind.from_config(get_config()), get_shapes())
         except Exception:
-            # Any layer may refuse to be rebuilt, too.
+            # Any layer may refuse to be rebuilt. The caller then shuffles, and records it.
             continue
     return None
 

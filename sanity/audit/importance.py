@@ -50,7 +50,12 @@ def log_losses(logits, labels):
         float64 [rows].
     """
     logits = np.asarray(logits, "float64")
-    return np.logaddexp.reduce(logits, axis=1) - logits[np.arange(len(logits)), labels]
+    # By hand, since scipy's logsumexp takes ten times as long for two classes.
+    top = logits.max(axis=1)
+    top = np.where(np.isfinite(top), top, 0.0)
+    with np.errstate(divide="ignore"):
+        totals = top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
+    return totals - logits[np.arange(len(logits)), labels]
 
 
 def loss_importance(predict, rows, factors, *, seed, draws=999, strata=None, alpha=0.05):

@@ -416,8 +416,10 @@ def test_a_saved_model_is_explained_through_its_signature(kinds, maps_of, tmp_pa
 
 
 @pytest.fixture(scope="module")
-def double():
+def double(kinds):
     """The network of images in double precision, where that is what Keras computes in."""
+    # It is compared with this one, whose precision is the usual one.
+    kinds("image")
     keras.config.set_floatx("float64")
     yield network(networks.flat(dtype="float64"))
     keras.config.set_floatx("float32")

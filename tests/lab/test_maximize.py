@@ -101,7 +101,7 @@ def test_every_option_changes_the_picture(small):
         {"linear": False},
         {"transforms": "robust"},
     ]
-    for start, ways in ((plain, changed), (base, [{"transforms": VIEWS[1]}, {"transforms": VIEWS[-1]}])):
+    for start, ways in ((plain, changed), (base, [{"transforms": VIEWS[1]}, {"transforms": VIEWS[-1]}, PLAIN])):
         images = lab.maximize(small, goal, **start).images
         for options in ways:
             assert distance(lab.maximize(small, goal, **{**start, **options}).images, images) > 1e-5, options

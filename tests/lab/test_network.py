@@ -1,5 +1,6 @@
 """Networks of every build: paths, shapes, reading, folding, swapping."""
 
+import contextlib
 import threading
 
 import keras
@@ -427,25 +428,32 @@ def test_functions_that_run_eagerly_are_refused(small):
         tf.config.run_functions_eagerly(False)
 
 
-def test_a_call_inside_a_function_of_tensorflow_is_refused(small):
+@pytest.mark.parametrize("what", ["scores", "load"])
+def test_a_call_inside_a_function_of_tensorflow_is_refused(small, what):
     @tf.function(autograph=False)
-    def score(inputs):
-        return routines.scores(small, networks.images(), lab.logit(1)) + inputs
+    def call(inputs):
+        calls = {
+            "scores": lambda: routines.scores(small, networks.images(), lab.logit(1)),
+            "load": lambda: lab.load(small.model),
+        }
+        calls[what]()
+        return inputs
 
-    with pytest.raises(lab.Refused, match="inside a tf.function"):
-        score(tf.zeros(3))
+    with pytest.raises(Refused, match="inside a tf.function"):
+        call(tf.zeros(3))
 
 
-def test_a_model_that_a_strategy_spreads_is_explained_outside_of_its_scope():
+@pytest.mark.parametrize("place", ["inside", "outside"])
+def test_a_model_that_a_strategy_spreads_is_explained_inside_of_its_scope_and_outside(place):
     strategy, inputs = tf.distribute.MirroredStrategy(["CPU:0"]), networks.images()
     with strategy.scope():
         model = networks.flat()
         network = lab.load(model)
-        with pytest.raises(lab.Refused, match="outside of the strategy's scope"):
-            lab.explain(network, inputs, lab.logit(1), method="gradient")
     plain = networks.flat()
     plain.set_weights(model.get_weights())
     expected = lab.gradient(lab.load(plain), inputs, lab.logit(1))
-    assert np.allclose(lab.gradient(network, inputs, lab.logit(1)), expected, atol=1e-6)
-    with network.weights({name: value * 0 for name, value in network.state().items()}):
-        assert not lab.gradient(network, inputs, lab.logit(1)).any()
+    with strategy.scope() if place == "inside" else contextlib.nullcontext():
+        maps = lab.explain(network, inputs, lab.logit(1), method="gradient").maps
+        with network.weights({name: value * 0 for name, value in network.state().items()}):
+            assert not lab.gradient(network, inputs, lab.logit(1)).any()
+    assert np.allclose(maps, expected, atol=1e-6)

@@ -456,9 +456,9 @@ def test_a_network_of_several_inputs_and_outputs():
 
 
 def test_snapshots_are_the_way_to_the_picture(small):
-    goal = lab.channel("last", [1, 2])
-    pictures = lab.maximize(small, goal, steps=12, seed=0, snapshots=(3, 6), transforms="none")
-    plain = lab.maximize(small, goal, steps=12, seed=0, transforms="none")
+    goal, moved = lab.channel("last", [1, 2]), (views.Pad(2), views.Jitter(4))
+    pictures = lab.maximize(small, goal, steps=12, seed=0, snapshots=(3, 6), transforms=moved)
+    plain = lab.maximize(small, goal, steps=12, seed=0, transforms=moved)
     assert pictures.settings["stops"] == [3, 6, 12] and pictures.snapshots.shape == (2, 3, 16, 16, 3)
     assert np.array_equal(pictures.snapshots[:, -1], pictures.images) and distance(pictures.images, plain.images) < 1e-6
     assert pictures.curves.shape == (2, 12) and distance(pictures.snapshots[:, 0], pictures.images) > distance(
@@ -513,9 +513,9 @@ def test_redirected_gradients_go_through_grouped_convolutions_and_recurrent_laye
 
 
 def test_redirected_gradients_change_nothing_where_there_is_one(small):
-    goal = lab.channel("last", [1, 2])
+    goal, moved = lab.channel("last", [1, 2]), (views.Pad(2), views.Jitter(4))
     plain, redirected = (
-        lab.maximize(small, goal, steps=5, seed=0, redirect=redirect, transforms="none") for redirect in (False, True)
+        lab.maximize(small, goal, steps=5, seed=0, redirect=redirect, transforms=moved) for redirect in (False, True)
     )
     assert distance(plain.images, redirected.images) < 1e-4
 

@@ -4,8 +4,9 @@ import dataclasses
 
 import numpy as np
 import pytest
+from scipy import special
 
-from sanity.audit import codes
+from sanity.audit import codes, importance
 from sanity.audit.codes import (
     Turned,
     chance_stays,
@@ -277,3 +278,13 @@ def test_changes_that_turn_refusals_are_listed():
         if title.startswith("Changes")
     ]
     assert sum(row["refusals"] for row in table) == 40 and decision_rule(subject).threshold == 0
+
+
+def test_log_losses_are_those_of_scipy_whatever_the_logits():
+    rng = np.random.default_rng(0)
+    logits = np.concatenate([rng.normal(size=(40, 5)) * scale for scale in (1, 300)])
+    logits[0, 1], logits[1, 2], logits[2] = -np.inf, np.inf, -np.inf
+    labels = rng.integers(5, size=80)
+    expected = special.logsumexp(logits, axis=1) - logits[np.arange(80), labels]
+    np.testing.assert_allclose(importance.log_losses(logits, labels)[3:], expected[3:], rtol=1e-12)
+    np.testing.assert_array_equal(np.isfinite(importance.log_losses(logits, labels)), np.isfinite(expected))

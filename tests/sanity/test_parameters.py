@@ -12,7 +12,7 @@ from scipy import stats
 import lab
 from lab import routines
 from lab.attribution import explainers
-from sanity import gates
+from sanity import gates, randomization
 from sanity.bound_explainer import BoundExplainer, add_noise, pooled_maps
 from sanity.checks import checks
 from sanity.checks.parameters import prepare
@@ -547,11 +547,10 @@ def test_layers_of_one_configuration_are_rebuilt_once_and_layers_of_others_have_
 
     monkeypatch.setattr(keras.layers.Dense, "from_config", classmethod(note))
     inputs = keras.Input((4,))
-    # No other test has it, so that nothing is known of it.
-    bias = keras.initializers.Constant(0.321)
+    randomization._initializers_of_blueprint.cache_clear()
 
     def dense(name, kernel):
-        return keras.layers.Dense(7, kernel_initializer=kernel, bias_initializer=bias, name=name)
+        return keras.layers.Dense(7, kernel_initializer=kernel, name=name)
 
     first, second, third = dense("first", "he_normal"), dense("second", "he_normal"), dense("third", "he_uniform")
     network = networks.network(keras.Model(inputs, third(second(first(inputs)))))
@@ -589,4 +588,38 @@ def test_changes_are_relative_distances_of_every_state(network):
         assert moved == pytest.approx(expected, rel=1e-6)
     zero = {name: np.zeros_like(value) for name, value in trained.items()}
     with network.weights(zero):
-        assert set(changes(network, [trained])[0].values()) <= {0.0, np.inf}
+        expected = {name: np.inf if value.any() else 0.0 for name, value in trained.items()}
+        assert changes(network, [trained])[0] == expected
+    assert changes(network, []) == []
+
+
+class ByWidth(keras.layers.Layer):
+    """A layer of a user whose initializer depends on the shape, which its configuration does not tell."""
+
+    def build(self, shape):
+        self.kernel = self.add_weight(shape=(shape[-1], 3), initializer="ones" if shape[-1] < 5 else "he_normal")
+
+    def call(self, inputs):
+        return inputs @ self.kernel
+
+
+class Halved(keras.layers.Wrapper):
+    """It assigns while it is built, and Keras takes the inner layer out of the configuration that it builds from."""
+
+    def build(self, shape):
+        super().build(shape)
+        self.gain = self.add_weight(shape=(shape[-1], 4), initializer="he_normal", name="gain")
+        self.gain.assign(self.gain * 0.5)
+
+    def call(self, inputs):
+        return self.layer(inputs)
+
+
+def test_layers_of_a_user_are_rebuilt_each_for_itself():
+    widths = [networks.network(keras.Sequential([keras.Input((width,)), ByWidth(name="own")])) for width in (4, 8)]
+    assert [draw(network, ["own"], [0])[0].ways for network in widths] == [
+        {next(iter(network.variables)): way} for network, way in zip(widths, ("reset", "redrawn"))
+    ]
+    inner = keras.layers.TimeDistributed(keras.layers.Dense(3))
+    wrapped = networks.network(keras.Sequential([keras.Input((5, 4)), Halved(inner, name="halved")]))
+    assert draw(wrapped, ["halved"], [0])[0].ways == {"halved/gain": "redrawn"}
