@@ -283,8 +283,7 @@ def test_changes_that_turn_refusals_are_listed():
 def test_log_losses_are_those_of_scipy_whatever_the_logits():
     rng = np.random.default_rng(0)
     logits = np.concatenate([rng.normal(size=(40, 5)) * scale for scale in (1, 300)])
-    logits[0, 1], logits[1, 2], logits[2] = -np.inf, np.inf, -np.inf
     labels = rng.integers(5, size=80)
+    logits[0, 1], logits[1, 2], labels[:2] = -np.inf, np.inf, 0
     expected = special.logsumexp(logits, axis=1) - logits[np.arange(80), labels]
-    np.testing.assert_allclose(importance.log_losses(logits, labels)[3:], expected[3:], rtol=1e-12)
-    np.testing.assert_array_equal(np.isfinite(importance.log_losses(logits, labels)), np.isfinite(expected))
+    np.testing.assert_allclose(importance.log_losses(logits, labels), expected, rtol=1e-12, atol=1e-12)
