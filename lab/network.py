@@ -961,11 +961,11 @@ class Network:
 
     def _assign(self, state):
         for name, value in state.items():
-            # The operation itself: TensorFlow's assign costs several times the copy, and Keras's ten times.
-            # A copy, because the operation may keep the array's own memory, which its owner may write to later.
             replicas = snapshot.replicas(self.variables[name])
+            # A copy, because the operation may keep the array's own memory, which its owner may write to later.
             value = value if tf.is_tensor(value) else np.array(value, replicas[0].dtype.as_numpy_dtype)
             for replica in replicas:
+                # The operation itself: TensorFlow's assign costs several times the copy, and Keras's ten times.
                 tf.raw_ops.AssignVariableOp(resource=replica.handle, value=value)
 
     def _check_state(self, state):

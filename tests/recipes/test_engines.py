@@ -51,25 +51,9 @@ def is_running(process):
         return False
 
 
-@pytest.fixture(scope="module")
-def recipe(small_file, tmp_path_factory):
-    """A recipe of jobs of every kind that need one another, on a small model, in seconds."""
-    path = tmp_path_factory.mktemp("recipe") / "engines.toml"
-    path.write_text(f"""
-name = "engines"
-[model]
-source = "{small_file}"
-input_range = [-1, 1]
-[images]
-photographs = ["chelsea", "coffee"]
-[[gallery]]
-layer = "last"
-units = "0-3"
-steps = 2
-batch = 1
-natural = 2
-[explain]
-methods = ["gradient", "smoothgrad", "gradcam", "tf_explain.vanilla_gradients"]
+METHODS = '["gradient", "smoothgrad", "gradcam", "tf_explain.vanilla_gradients"]'
+# What the recipe of some seconds lacks of the kinds of jobs.
+CHECKS = """
 [explain.options.smoothgrad]
 samples = 3
 [[check]]
@@ -81,7 +65,14 @@ unit = "layer"
 methods = ["gradient"]
 seeds = 2
 controls = false
-""")
+"""
+
+
+@pytest.fixture(scope="module")
+def recipe(tiny, tmp_path_factory):
+    """A recipe of jobs of every kind that need one another, on a small model, in seconds."""
+    path = tmp_path_factory.mktemp("recipe") / "engines.toml"
+    path.write_text(tiny.read_text().replace('["gradient", "gradcam"]', METHODS) + CHECKS)
     return path
 
 
