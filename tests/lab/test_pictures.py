@@ -354,11 +354,9 @@ OPTIONS = [
 
 @pytest.mark.parametrize("options", OPTIONS, ids=lambda value: str(value)[:40])
 def test_every_option_does_something_and_keeps_units_apart(small, options):
-    goal, plain = (
-        lab.channel("last", [1, 2]),
-        {"steps": 6, "seed": 0, "transforms": "none", "parameterization": "pixels"},
-    )
-    base, pictures = (lab.maximize(small, goal, **chosen) for chosen in (plain, {**plain, **options}))
+    goal = lab.channel("last", [1, 2])
+    plain = {"steps": 6, "seed": 0, "transforms": "none", "parameterization": "pixels"}
+    base, pictures = (lab.maximize(small, goal, **settings) for settings in (plain, {**plain, **options}))
     assert distance(pictures.images, base.images) > 1e-4
     alone = lab.maximize(small, lab.channel("last", 2), **{**plain, **options})
     assert distance(pictures.images[1], alone.images[0]) < 1e-4
