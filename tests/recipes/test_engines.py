@@ -33,14 +33,17 @@ def start(recipe, out, *words, **options):
 
 
 def events(out):
-    paths = list(pathlib.Path(out).glob("engines/.*.journal"))
+    paths = list(pathlib.Path(out).glob("*/.*.journal"))
     return [json.loads(line) for line in paths[0].read_text().split("\n")[:-1]] if paths else []
 
 
-def wait_for(condition, seconds=300):
+def wait_for(condition, seconds=300, run=None):
+    """Until the condition holds: fails after some seconds, and at once where the run has ended without it."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
+        ended = run is not None and run.poll() is not None
+        assert not ended or condition(), run.communicate()[1]
         time.sleep(0.05)
 
 
@@ -98,11 +101,11 @@ needs_proc = pytest.mark.skipif(not pathlib.Path("/proc").is_dir(), reason="asks
 @needs_proc
 def test_two_processes_give_the_bytes_of_one_though_one_and_then_all_are_killed(recipe, local, tmp_path):
     killed = start(recipe, tmp_path, "--workers", "2", first=FORKED_WORKERS)
-    wait_for(lambda: any("process" in line for line in events(tmp_path)))
+    wait_for(lambda: any("process" in line for line in events(tmp_path)), run=killed)
     first = next(line for line in events(tmp_path) if "process" in line)
     os.kill(first["process"], signal.SIGKILL)
     # The job of the killed process is done by another one.
-    wait_for(lambda: any(line["job"] == first["job"] for line in events(tmp_path) if "seconds" in line))
+    wait_for(lambda: any(line["job"] == first["job"] for line in events(tmp_path) if "seconds" in line), run=killed)
     ended = [line for line in events(tmp_path) if "seconds" in line]
     done = next(line for line in ended if line["job"] == first["job"])
     assert done["error"] is None and done["process"] != first["process"]
@@ -121,7 +124,7 @@ def test_two_processes_give_the_bytes_of_one_though_one_and_then_all_are_killed(
 def test_ctrl_c_ends_all_processes_and_says_how_to_go_on(recipe, tmp_path):
     impatient = "from recipes.engines import processes; processes.PATIENCE = 0.5"
     stopped = start(recipe, tmp_path, "--workers", "2", start_new_session=True, first=impatient)
-    wait_for(lambda: any("process" in line for line in events(tmp_path)))
+    wait_for(lambda: any("process" in line for line in events(tmp_path)), run=stopped)
     children = {line["process"] for line in events(tmp_path) if "process" in line}
     # A process that does not listen.
     os.kill(min(children), signal.SIGSTOP)
@@ -179,11 +182,11 @@ def test_a_cluster_gives_the_bytes_of_one_process_though_a_node_and_the_driver_a
 ):
     words = ("--engine", "ray", "--address", cluster.address)
     driver = start(recipe, tmp_path, *words)
-    wait_for(lambda: any("seconds" in line for line in events(tmp_path)))
+    wait_for(lambda: any("seconds" in line for line in events(tmp_path)), run=driver)
     worker = next(line for line in events(tmp_path) if "seconds" in line)["process"]
     os.kill(int(worker.rpartition(":")[2]), signal.SIGKILL)
     ended = len([line for line in events(tmp_path) if "seconds" in line])
-    wait_for(lambda: len([line for line in events(tmp_path) if "seconds" in line]) > ended)
+    wait_for(lambda: len([line for line in events(tmp_path) if "seconds" in line]) > ended, run=driver)
     assert not [line for line in events(tmp_path) if line.get("error")]
     cluster.remove_node(cluster.second, allow_graceful=False)
     driver.send_signal(signal.SIGKILL)
