@@ -76,9 +76,15 @@ def enlarged_grids(grids, shifts, extent):
         return tf.gather(tf.gather(grids, where[0], axis=1), where[1], axis=2)
     # One cell more than fits, so that a shift of less than a cell stays inside.
     cell = -(-extent // (side - 1))
-    large = tf.image.resize(grids[..., None], side * cell, "bilinear")[..., 0]
-    rows, columns = (shifts[:, axis, None] + tf.range(extent[axis])[None] for axis in (0, 1))
-    return tf.gather(tf.gather(large, rows, axis=1, batch_dims=1), columns, axis=2, batch_dims=1)
+    rows, columns = (_shifted_weights(side, cell[axis], shifts[:, axis], extent[axis]) for axis in (0, 1))
+    return rows @ grids @ tf.transpose(columns, [0, 2, 1])
+
+
+def _shifted_weights(side, cell, shifts, size):
+    """What each cell counts at each position of a grid that is enlarged bilinearly and shifted: [grids, size, side]."""
+    positions = tf.cast(shifts[:, None] + tf.range(size)[None], tf.float32)
+    centres = tf.clip_by_value((positions + 0.5) / tf.cast(cell, tf.float32) - 0.5, 0.0, tf.cast(side - 1, tf.float32))
+    return tf.nn.relu(1 - tf.abs(centres[..., None] - tf.range(tf.cast(side, tf.float32))))
 
 
 def _masked_scores(network, kind, inputs, objective, members, references, options, count, *, inpaint=False):

@@ -49,9 +49,10 @@ def rise(network, inputs, objective, *, samples=1000, cells=7, share=0.5, centre
         masks = enlarged_grids(
             tf.constant(grids[part]), tf.constant(shifts[part].astype("int32")), tf.constant(extent, tf.int32)
         ).numpy()
-        total += np.tensordot(scores[:, part], masks, axes=1)
+        weights = scores[:, part].astype("float32")
+        total += np.tensordot(weights, masks, axes=1)
         # A mean score that is taken off moves with the masks' own mean.
-        squares += np.tensordot(scores[:, part] ** 2, (masks - (share if centre else 0.0)) ** 2, axes=1)
+        squares += np.tensordot(weights**2, (masks - np.float32(share if centre else 0.0)) ** 2, axes=1)
     means = total / (samples * share)
     errors = errors_of_means(np.maximum(squares / (samples * share**2) - means**2, 0), samples)
     largest = errors.reshape(len(errors), -1).max(axis=1)

@@ -153,15 +153,15 @@ def check_rows(rows, atoms):
     rows = np.asarray(rows, "float32")
     if rows.ndim != 2:
         raise Refused(f"A dictionary is learned from [rows, channels]. Received: an array of shape {rows.shape}.")
+    refuse_count(len(rows), atoms)
     if not np.isfinite(rows).all():
         raise Refused(
             "A dictionary is learned from finite activations. Received: NaN or infinity. Leave those rows out."
         )
-    if not np.ptp(rows, axis=0).any():
+    if (rows == rows[0]).all():
         raise Refused(
             "A dictionary is learned from activations that differ. Received: the same in all rows, as of a dead layer. Name another layer."
         )
-    refuse_count(len(rows), atoms)
     return rows
 
 

@@ -260,11 +260,13 @@ class _Trainer:
     def _revival(self, values, error):
         """How badly dead atoms alone rebuild what the others left: they learn from it, and come back."""
         is_dead = self.number - self.fired > DEAD
+        return tf.cond(tf.reduce_any(is_dead), lambda: self._missed(values, error, is_dead), lambda: 0.0)
+
+    def _missed(self, values, error, is_dead):
         count = min(self.settings.atoms, max(self.settings.active, error.shape[1] // 2))
         codes = _largest(tf.where(is_dead, values, tf.reduce_min(values) - 1), count)
         rebuilt = tf.where(is_dead, codes, 0.0) @ self.values["decoder"]
-        share = _energy(error - rebuilt) / (_energy(error) + 1e-12)
-        return tf.where(tf.reduce_any(is_dead), REVIVAL * share, 0.0)
+        return REVIVAL * _energy(error - rebuilt) / (_energy(error) + 1e-12)
 
     def _move(self, name, slope):
         """One step of Adam (Kingma, Ba 2014, https://arxiv.org/abs/1412.6980)."""

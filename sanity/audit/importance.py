@@ -51,7 +51,8 @@ def log_losses(logits, labels):
         float64 [rows].
     """
     logits = np.asarray(logits, "float64")
-    return -log_softmax(logits, axis=1)[np.arange(len(logits)), labels]
+    # Few classes are many times as fast to go through as rows of their own.
+    return -log_softmax(np.ascontiguousarray(logits.T), axis=0)[labels, np.arange(len(logits))]
 
 
 def loss_importance(predict, rows, factors, *, seed, draws=999, strata=None, alpha=0.05):
@@ -76,11 +77,11 @@ def loss_importance(predict, rows, factors, *, seed, draws=999, strata=None, alp
     unit = np.unique(rows.units, return_inverse=True)[1]
     rises, influences = [], []
     for place, factor in enumerate(factors):
-        rise, passed_on = np.zeros(len(rows)), np.zeros(len(rows))
+        rise, passed_on, values = np.zeros(len(rows)), np.zeros(len(rows)), rows.inputs[:, factor.places]
         within = None if strata is None else strata[place]
         for order in exchange_rows(unit, REPEATS, seed=derive_seed(seed, "factor", place), strata=within):
             mixed = np.array(rows.inputs)
-            mixed[:, factor.places] = rows.inputs[order][:, factor.places]
+            mixed[:, factor.places] = values[order]
             change = log_losses(predict(mixed), rows.labels) - before
             rise += change / REPEATS
             passed_on += np.bincount(order, change, minlength=len(rows)) / REPEATS

@@ -71,7 +71,7 @@ AUTOENCODER = Row("sparse_autoencoder", "model.fit of Keras", 1.0)
 DICTIONARIES = (*(Row(name, f"scikit-learn's {name}", 1.1, "sklearn") for name in FACTORS), AUTOENCODER)
 
 
-@benchmarks.register(rows=DICTIONARIES, repeats=3)
+@benchmarks.register(rows=DICTIONARIES, repeats=7)
 def dictionary_learning(network, repeats):
     """Dictionaries: 32 atoms of 8,192 positions and 192 channels; sparse autoencoders of 384 atoms, 200 steps of 512 rows."""
     # Sums of non-negative parts, so that there is something to learn.

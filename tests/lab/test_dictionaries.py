@@ -351,6 +351,7 @@ def test_random_directions_vary_as_activations_do():
     "rows, learner, options, words",
     [
         (POSITIVE[:4], "kmeans", {"atoms": 5}, "no more than rows. Received: 5 atoms for 4 rows"),
+        (POSITIVE[:0], "pca", {"atoms": 3}, "no more than rows. Received: 3 atoms for 0 rows"),
         (POSITIVE, "pca", {"atoms": 13}, "as many as channels. Received: 13 for 12"),
         (POSITIVE - 1, "nmf", {"atoms": 2}, "Name a layer behind a ReLU, or the learner sparse_autoencoder"),
         (POSITIVE - 1, "craft", {"atoms": 2}, "need activations of 0 or more. Received: -1"),
