@@ -189,7 +189,7 @@ def test_results_come_back_from_their_file(some, tmp_path):
 def test_the_page_says_what_was_not_run(some):
     result = dataclasses.replace(RESULT, figures=table.complete("some", {"ours / bare": Figure(0.5)}))
     text = page.page({"some": result})
-    assert "- Not run: module-that-is-not-there was not installed: `some`." in text
+    assert "- Not run: module-that-is-not-there was not installed: `some` (1 of 2 rows)." in text
     assert "2026-11-27, processor, 1.95 of 2 cores free, 5 repeats. Python 3." in text
     assert "- Not measured yet: `some`." in page.page({})
 

@@ -43,16 +43,16 @@ def rise(network, inputs, objective, *, samples=1000, cells=7, share=0.5, centre
     scores = grid_scores(network, arrays, objective, grids, shifts, references).astype("float64")
     scores -= scores.mean(axis=1, keepdims=True) if centre else 0.0
     total, squares = np.zeros((2, len(images), *extent))
-    # Masks of all samples together would not fit into the memory.
-    for start in range(0, samples, 256):
-        part = slice(start, start + 256)
+    # Few masks at a time stay in the processor's cache, and all of them together would not fit into the memory.
+    for start in range(0, samples, 8):
+        part = slice(start, start + 8)
         masks = enlarged_grids(
             tf.constant(grids[part]), tf.constant(shifts[part].astype("int32")), tf.constant(extent, tf.int32)
-        ).numpy()
-        weights = scores[:, part].astype("float32")
-        total += np.tensordot(weights, masks, axes=1)
+        )
+        masks = masks.numpy().astype("float64")
+        total += np.tensordot(scores[:, part], masks, axes=1)
         # A mean score that is taken off moves with the masks' own mean.
-        squares += np.tensordot(weights**2, (masks - np.float32(share if centre else 0.0)) ** 2, axes=1)
+        squares += np.tensordot(scores[:, part] ** 2, (masks - (share if centre else 0.0)) ** 2, axes=1)
     means = total / (samples * share)
     errors = errors_of_means(np.maximum(squares / (samples * share**2) - means**2, 0), samples)
     largest = errors.reshape(len(errors), -1).max(axis=1)

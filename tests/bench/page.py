@@ -1,5 +1,6 @@
 """Page: BENCHMARKS.md, written from what was measured and nothing else."""
 
+import collections
 import json
 import pathlib
 
@@ -92,25 +93,27 @@ def conditions(result):
 def _not_run(results):
     """What has no ratio, by reason: str."""
     by_name = [name for name in benchmarks if benchmarks.tag(benchmarks.get(name), "by_name")]
-    lines = [f"- By name only, since they take long: {_names(by_name)}."]
-    for words, names in reasons(results).items():
-        lines.append(f"- {words[0].upper()}{words[1:]}: {_names(names)}.")
+    lines = [f"- By name only, since they take long: {', '.join(f'`{name}`' for name in by_name)}."]
+    for words, counts in reasons(results).items():
+        parts = ", ".join(_part_of(name, count) for name, count in counts.items())
+        lines.append(f"- {words[0].upper()}{words[1:]}: {parts}.")
     return "\n".join(["## Not run", "", *lines, ""])
 
 
-def _names(names):
-    return ", ".join(f"`{name}`" for name in names)
+def _part_of(name, count):
+    """A benchmark, and how many of its rows where it is not all of them: str."""
+    rows = len(rows_of(name))
+    return f"`{name}`" if count == rows else f"`{name}` ({count} of {rows} rows)"
 
 
 def reasons(results):
-    """Why rows have no ratio: dict of words to list of benchmark, each once."""
+    """Why rows have no ratio: dict of words to Counter of benchmarks, the number of their rows."""
     by_words = {}
     for name in benchmarks:
         for row in rows_of(name):
             figure = results[name].figures.get(row.name) if name in results else None
             if figure is None or figure.ratio is None:
-                names = by_words.setdefault(verdict(row, figure, ""), [])
-                names += [name] if name not in names else []
+                by_words.setdefault(verdict(row, figure, ""), collections.Counter())[name] += 1
     return by_words
 
 

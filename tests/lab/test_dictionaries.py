@@ -32,7 +32,10 @@ from lab.concepts import (
 from lab.concepts.positions import Rows
 from lab.concepts.sparse_autoencoder import (
     BANDWIDTH,
+    DEAD,
+    THRESHOLD,
     Settings,
+    _Trainer,
     active_count,
     advance,
     begin,
@@ -164,6 +167,28 @@ def test_gradients_of_thresholds_are_those_of_the_formula():
         total = tf.reduce_sum(active_count(values, threshold) * [1.0, 2.0, 3.0])
     expected = -(inside / BANDWIDTH * [[1], [2], [3]]).sum(axis=0)
     np.testing.assert_allclose(tape.gradient(total, threshold), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("activation", ["top_k", "jump_relu"])
+def test_what_dead_atoms_miss_counts_in_the_loss_by_a_32th(activation):
+    rows = np.random.default_rng(0).normal(size=(64, 6)).astype("float32")
+    settings = Settings(8, 0, active=2, activation=activation, steps=10, batch=64)
+    state = begin(rows, settings)
+    batch = (rows - state["mean"]) / state["scale"]
+
+    def loss(step):
+        fired = np.array([0, 0, 0, 1, 1, 1, 1, 1])
+        trainer = _Trainer({**state, "step": np.int64(step), "fired": fired}, settings)
+        return float(trainer._loss(tf.constant(batch))[0])
+
+    values = batch @ state["encoder"]
+    least = np.sort(values, axis=1)[:, -2:-1] if activation == "top_k" else np.full((64, 1), THRESHOLD + 1e-9)
+    codes = np.where(values >= least, np.maximum(values, 0), 0)
+    error = batch - codes @ state["decoder"]
+    # Three atoms are dead after one step more, and as many may be active: half the channels.
+    rebuilt = np.maximum(values[:, :3], 0) @ state["decoder"][:3]
+    share = ((error - rebuilt) ** 2).sum(axis=1).mean() / (error**2).sum(axis=1).mean()
+    assert loss(DEAD + 1) - loss(DEAD) == pytest.approx(share / 32, rel=1e-4)
 
 
 def test_dead_atoms_come_back(planted):

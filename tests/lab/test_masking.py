@@ -8,8 +8,10 @@ from sklearn.linear_model import Ridge
 import lab
 from lab import players, routines
 from lab.attribution import explainers
+from lab.attribution import grids as attribution_grids
 from lab.attribution.lime import local_weights
 from lab.environment import tf
+from lab.estimates import errors_of_means
 from lab.masking import enlarged_grids
 from tests import networks
 from tests.networks import distance
@@ -136,6 +138,58 @@ def test_rise_is_the_mean_of_masks_weighted_by_their_scores(small):
         scores = routines.scores(small, (mask[..., None] * inputs).astype("float32"), lab.logit(1))
         expected += scores[:, None, None] * mask
     np.testing.assert_allclose(maps, expected / samples / 0.5, atol=1e-4)
+
+
+@pytest.mark.parametrize("extent", [(37, 50), (5, 3), (16, 16)])
+@pytest.mark.parametrize("cells", [2, 3])
+def test_masks_are_those_of_resize_where_cells_do_not_divide_an_oblong_image(extent, cells):
+    cell = [-(-side // cells) for side in extent]
+    shifts = np.array([(0, 0), (cell[0] - 1, cell[1] - 1), (0, cell[1] - 1), (cell[0] - 1, 0)], "int32")
+    grids = np.random.default_rng(0).random((4, cells + 1, cells + 1)).astype("float32")
+    masks = enlarged_grids(tf.constant(grids), tf.constant(shifts), tf.constant(extent)).numpy()
+    large = tf.image.resize(grids[..., None], [(cells + 1) * side for side in cell]).numpy()[..., 0]
+    for mask, whole, (down, right) in zip(masks, large, shifts):
+        np.testing.assert_allclose(mask, whole[down : down + extent[0], right : right + extent[1]], atol=5e-6)
+
+
+@pytest.fixture
+def rise_of_scores(small, monkeypatch):
+    """(scores, options) -> the estimate of RISE where they are what a network answers, with its values and errors in float64."""
+
+    def ask(scores, *, centre):
+        drawn = {}
+
+        def answer(network, arrays, objective, grids, shifts, references):
+            drawn.update(grids=tf.constant(grids), shifts=tf.constant(shifts.astype("int32")))
+            return scores.astype("float32")
+
+        monkeypatch.setattr(attribution_grids, "grid_scores", answer)
+        _, estimate = attribution_grids.rise.estimate
+        options = {"samples": scores.shape[1], "cells": 3, "share": 0.5, "centre": centre, "seed": 0}
+        answered = estimate(small, networks.images(len(scores)), lab.logit(1), **options)
+        masks = enlarged_grids(drawn["grids"], drawn["shifts"], tf.constant([16, 16])).numpy().astype("float64")
+        exact = scores.astype("float32").astype("float64")
+        exact = (exact - centre * exact.mean(axis=1, keepdims=True))[:, :, None, None] / 0.5
+        means = (exact * masks).mean(axis=1)
+        variances = np.maximum(((exact * (masks - centre * 0.5)) ** 2).mean(axis=1) - means**2, 0)
+        return answered, means, errors_of_means(variances, len(masks))
+
+    return ask
+
+
+@pytest.mark.parametrize("centre", [True, False])
+@pytest.mark.parametrize("scale", [1.0, 1e-24, 1e20])
+def test_rise_sums_all_masks_at_any_scale(rise_of_scores, centre, scale):
+    scores = scale * (3 + np.random.default_rng(1).normal(size=(2, 600)))
+    estimate, means, errors = rise_of_scores(scores, centre=centre)
+    np.testing.assert_allclose(estimate.values, means, atol=1e-6 * np.abs(means).max(), rtol=0)
+    np.testing.assert_allclose(estimate.errors, errors, rtol=1e-5)
+
+
+def test_rise_of_one_image_has_the_bytes_of_the_same_among_others(rise_of_scores):
+    scores = np.random.default_rng(1).normal(size=(3, 600))
+    among, alone = (rise_of_scores(part, centre=True)[0] for part in (scores, scores[:1]))
+    assert np.array_equal(among.values[:1], alone.values) and np.array_equal(among.errors[:1], alone.errors)
 
 
 def test_a_centred_rise_differs_by_the_mean_mask_alone(small):

@@ -10,10 +10,20 @@ import pytest
 from sanity.audit.attributions import attribute, exchange_roles
 from sanity.audit.effects import accumulated_effects, hide_ends, partial_dependence
 from sanity.audit.factors import OTHERS, Factor, group_factors, spearman
-from sanity.audit.importance import affected_rows, decisive_share, loss_importance, partner_strata
+from sanity.audit.importance import (
+    REPEATS,
+    _bounds,
+    affected_rows,
+    decisive_share,
+    log_losses,
+    loss_importance,
+    partner_strata,
+)
+from sanity.audit.permutation import exchange_rows
 from sanity.audit.plausibility import neighbourhood
 from sanity.audit.rows import Column
 from sanity.checks.factor_importance import factor_importance
+from sanity.seeds import derive_seed
 from sanity.statistics import wilson_interval
 from sanity.verdict import judge
 from tests.audit_worlds import reasons as worlds
@@ -138,6 +148,29 @@ def test_exchanged_roles_show_the_network_values_of_the_usual_size():
 
 
 # Losses and decisions -----------------------------------------------------------------------------------------------------
+
+
+def test_losses_of_factors_are_those_of_their_exchanges_row_by_row():
+    subject = worlds.additive(rows=120)
+    rows, factors = subject.test, [Factor("both", ("x0", "x1"), (0, 1)), Factor("x2", ("x2",), (2,))]
+    losses = loss_importance(subject.predict, rows, factors, seed=3, draws=99)
+    unit = np.unique(rows.units, return_inverse=True)[1]
+    before, rises, influences = log_losses(rows.logits, rows.labels), [], []
+    for place, factor in enumerate(factors):
+        own, passed_on = np.zeros(len(rows)), np.zeros(len(rows))
+        for order in exchange_rows(unit, REPEATS, seed=derive_seed(3, "factor", place), strata=None):
+            for row, donor in enumerate(order):
+                mixed = rows.inputs[row].copy()
+                for column in factor.places:
+                    mixed[column] = rows.inputs[donor, column]
+                change = log_losses(subject.predict(mixed[None]), rows.labels[row : row + 1])[0] - before[row]
+                own[row] += change / REPEATS
+                passed_on[donor] += change / REPEATS
+        rises.append(own.mean())
+        influences.append(np.bincount(unit, own + passed_on - 2 * own.mean()) / len(rows))
+    expected = _bounds(np.array(rises), np.array(influences), 99, derive_seed(3, "signs"), 0.05)
+    for name in ("rise", "low", "high", "p"):
+        np.testing.assert_allclose(getattr(losses, name), getattr(expected, name), rtol=1e-4, atol=1e-6)
 
 
 def test_the_rise_of_the_loss_is_that_of_sklearn():
