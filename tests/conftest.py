@@ -1,10 +1,14 @@
 import gc
+import os
 
 import pytest
 from threadpoolctl import threadpool_limits
 
 from lab.environment import on_gpu, tf
 from tests import networks
+
+# Functions of shap are asked a few times here: to compile them takes seconds, and they say the same uncompiled.
+os.environ.setdefault("NUMBA_DISABLE_JIT", "1")
 
 
 def pytest_collection_modifyitems(items):
