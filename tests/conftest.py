@@ -9,6 +9,9 @@ from tests import networks
 
 # Functions of shap are asked a few times here: to compile them takes seconds, and they say the same uncompiled.
 os.environ.setdefault("NUMBA_DISABLE_JIT", "1")
+# Workers share the cores: threads of TensorFlow that wait for each other burn time. Processes that tests start have as many.
+_workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, (os.cpu_count() or 1) // _workers)))
 
 
 def pytest_collection_modifyitems(items):
