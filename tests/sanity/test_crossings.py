@@ -360,20 +360,34 @@ def seeing(classes=3, count=16, targets=None):
     rng = np.random.default_rng(1)
     cells = in_cells(rng, count)
     images = (cells + 0.1 * rng.normal(size=cells.shape))[..., None].astype("float32")
-    targets = [n % classes for n in range(count)] if targets is None else targets
+    targets = [n % classes for n in range(count)] if targets is None else list(targets)
     return Subject(seeing_network(classes), images, lab.logit(targets), tuple(map(str, range(count))), classes=classes)
+
+
+@functools.cache
+def answered(**settings):
+    """Images for the network that sees, and what it answers itself: every check and method is asked with the same answers."""
+    subject = seeing(**settings)
+    return subject, checks.tag(checks.get("image_crossing"), "prepare")(subject, seed=0)
+
+
+def judge_seeing(check, method, **settings):
+    subject, answers = answered(**settings)
+    return judge_one(check, method, subject, prepared=answers)
 
 
 def test_a_network_of_one_class_is_crossed_by_image_and_place():
     for check in ("image_crossing", "place"):
-        assert judge_one(check, "gradient_x_input", seeing(classes=1)).outcome == "PASS"
+        assert judge_seeing(check, "gradient_x_input", classes=1).outcome == "PASS"
 
 
 @pytest.mark.parametrize("method", [lab.gradient, explainers.get("centre")], ids=["gradient", "centre"])
 def test_the_gradient_of_a_linear_network_is_the_same_for_all_images_and_no_fault(method):
     """So is whatever is the same: where small changes say the same of all images, a map that says so is not failed."""
-    for subject in (seeing(classes=1), linear()[0]):
-        verdict = judge_one("image_crossing", method, subject)
+    for verdict in (
+        judge_seeing("image_crossing", method, classes=1),
+        judge_one("image_crossing", method, linear()[0]),
+    ):
         assert (verdict.outcome, verdict.finding, verdict.effect.mean) == ("INCONCLUSIVE", "UNDECIDED", 0.0)
         assert (
             "exactly zero for all pairs; by small change the network's own answer is the same for both, too"
@@ -383,7 +397,7 @@ def test_the_gradient_of_a_linear_network_is_the_same_for_all_images_and_no_faul
 
 @pytest.mark.parametrize("check", CROSSINGS)
 def test_images_of_one_class_are_crossed(check):
-    assert judge_one(check, "gradient_x_input", seeing(targets=[1] * 16)).outcome == "PASS"
+    assert judge_seeing(check, "gradient_x_input", targets=(1,) * 16).outcome == "PASS"
 
 
 @pytest.mark.parametrize("check", CROSSINGS)
@@ -392,7 +406,7 @@ def test_maps_at_the_resolution_of_a_layer_are_crossed(check):
         maps = lab.gradient_x_input(network, inputs, objective)[..., 0]
         return maps.reshape(len(maps), 7, 3, 7, 3).mean(axis=(2, 4))
 
-    assert judge_one(check, coarse, seeing()).outcome == "PASS"
+    assert judge_seeing(check, coarse).outcome == "PASS"
 
 
 @pytest.mark.parametrize("check", CROSSINGS)
@@ -405,19 +419,17 @@ def test_a_map_that_is_not_finite_costs_its_own_image_and_many_cost_the_check(ch
 
         return explain
 
-    few = judge_one(check, broken(1 / 16), seeing())
+    few = judge_seeing(check, broken(1 / 16))
     assert few.outcome == "PASS" and np.isfinite([few.effect.mean, few.effect.low, few.p]).all()
-    many = judge_one(check, broken(0.5), seeing())
+    many = judge_seeing(check, broken(0.5))
     assert (many.outcome, many.finding) == ("INVALID", "GATE FAILED") and "not finite" in many.sentence
 
 
 @pytest.mark.parametrize("count", range(1, 8))
 @pytest.mark.parametrize("check", CROSSINGS)
 def test_fewer_than_eight_images_decide_nothing(check, count):
-    subject = seeing(count=count)
-    answers = own_answers(subject)
     for method in ("gradient_x_input", "edges", "centre"):
-        verdict = judge_one(check, method, subject, prepared=answers)
+        verdict = judge_seeing(check, method, count=count)
         assert verdict.outcome in ("INCONCLUSIVE", "INVALID"), verdict.sentence
         assert verdict.finding != "FAULT", verdict.sentence
         unit = "pairs" if check == "image_crossing" else "images"
@@ -465,11 +477,12 @@ def test_magnitudes_are_the_same_for_both_classes_of_one_unit_and_do_not_fail(me
     table = np.random.default_rng(1).normal(size=(16, 6)).astype("float32")
     goal = lab.class_score([n % 2 for n in range(16)])
     subject = Subject(lab.load(model), table, goal, tuple(map(str, range(16))))
-    magnitude = judge_one("class_crossing", lambda *question: np.abs(method(*question)), subject)
+    ask = functools.partial(judge_one, "class_crossing", subject=subject, prepared=own_answers(subject))
+    magnitude = ask(lambda *question: np.abs(method(*question)))
     assert (magnitude.outcome, magnitude.effect.mean) == ("INCONCLUSIVE", 0.0), magnitude.sentence
     assert "by small change the network's own answer is the same for both" in magnitude.sentence
-    assert judge_one("class_crossing", lab.gradient_x_input, subject).outcome == "PASS"
-    assert judge_one("class_crossing", "edges", subject).outcome != "PASS"
+    assert ask(lab.gradient_x_input).outcome == "PASS"
+    assert ask("edges").outcome != "PASS"
 
 
 @pytest.mark.parametrize("region", ["all", "predicted"])
@@ -481,12 +494,13 @@ def test_an_output_with_positions_is_crossed_over_its_region(classes, region):
     network = lab.load(networks.filled(keras.Model(inputs, outputs)), input_range=(-1, 1))
     images = np.random.default_rng(0).integers(0, 255, (12, 32, 32, 3)).astype("uint8")
     subject = photographed(network, Data(tuple(map(str, range(12))), list(images)), region=region)
-    samples = checks.get("class_crossing")(lab.gradient_x_input, subject, seed=0).samples
+    answers = own_answers(subject)
+    samples = checks.get("class_crossing")(lab.gradient_x_input, subject, seed=0, prepared=answers).samples
     assert (
         crossing_contrast(samples[f"maps/{REMOVAL}"]).mean() > 0.05
         and crossing_contrast(samples[f"oracle/{REMOVAL}"]).mean() > 0.05
     )
-    blind = checks.get("class_crossing")(explainers.get("edges"), subject, seed=0).samples
+    blind = checks.get("class_crossing")(explainers.get("edges"), subject, seed=0, prepared=answers).samples
     assert all((crossing_contrast(blind[f"maps/{name}"]) == 0).all() for name in (REMOVAL, CHANGE))
 
 
@@ -519,8 +533,9 @@ def test_where_the_network_answers_nothing_the_check_is_invalid():
     subject = Subject(
         lab.load(model), samples, lab.logit([n % 3 for n in range(12)]), tuple(map(str, range(12))), classes=3
     )
+    answers = own_answers(subject)
     for check in CROSSINGS:
-        assert judge_one(check, "edges", subject).finding == "ORACLE DOES NOT PASS"
+        assert judge_one(check, "edges", subject, prepared=answers).finding == "ORACLE DOES NOT PASS"
 
 
 def of_alike_classes(targets, alike):
@@ -643,18 +658,30 @@ def test_too_few_groups_of_classes_to_test_their_luck_are_said(verdicts):
     assert "fewer than six groups" in verdict.cannot and "1 group of classes" in verdict.sentence
 
 
-def measured_in_units(scales, method, **options):
-    """A table in other units, with a network of the same function, crossed by class: dict of samples."""
+@functools.cache
+def in_units(scales):
+    """A table in other units, with a network of the same function, and what this answers itself."""
     rng = np.random.default_rng(3)
+    scales = np.array(scales)
     rows, hidden = rng.normal(size=(16, len(scales))), rng.normal(size=(len(scales), 8))
     model = keras.Sequential(
         [keras.Input((len(scales),)), keras.layers.Dense(8, "tanh"), keras.layers.Dense(3)],
     )
-    model.set_weights([hidden / np.asarray(scales)[:, None], np.zeros(8), rng.normal(size=(8, 3)), np.zeros(3)])
+    model.set_weights([hidden / scales[:, None], np.zeros(8), rng.normal(size=(8, 3)), np.zeros(3)])
     inputs = (rows * scales).astype("float32")
     data = Data(tuple(map(str, range(16))), inputs, kind="table", columns=tuple("abcdef"))
     subject = photographed(lab.load(model, background=inputs), data)
-    return measure("class_crossing", method, subject, seed=0, options=options)[0].samples
+    return subject, own_answers(subject)
+
+
+PLAIN, SCALED = (1.0,) * 6, (1, 1000, 0.01, 30, 1, 5)
+
+
+def measured_in_units(scales, method, **options):
+    """A table in other units, crossed by class: dict of samples."""
+    subject, answers = in_units(scales)
+    shared = {"prepared": answers}
+    return measure("class_crossing", method, subject, seed=0, options=options, prepare=lambda: shared)[0].samples
 
 
 @pytest.mark.parametrize(
@@ -670,8 +697,8 @@ def measured_in_units(scales, method, **options):
     ],
 )
 def test_the_units_of_a_tables_columns_change_no_crossing(method, options):
-    plain = measured_in_units(np.ones(6), method, **options)
-    scaled = measured_in_units(np.array([1, 1000, 0.01, 30, 1, 5]), method, **options)
+    plain = measured_in_units(PLAIN, method, **options)
+    scaled = measured_in_units(SCALED, method, **options)
     for name in plain:
         np.testing.assert_allclose(scaled[name], plain[name], atol=0.06, err_msg=name)
     assert np.ptp(plain["maps/small change"]) > 0
@@ -680,8 +707,8 @@ def test_the_units_of_a_tables_columns_change_no_crossing(method, options):
 @pytest.mark.parametrize("name", ["constant", "centre"])
 def test_controls_have_no_unit_that_a_table_could_stretch(name):
     """Scaled as a slope, a constant map varied with the columns, and the check was called broken."""
-    plain = measured_in_units(np.ones(6), explainers.get(name))
-    scaled = measured_in_units(np.array([1, 1000, 0.01, 30, 1, 5]), explainers.get(name))
+    plain = measured_in_units(PLAIN, explainers.get(name))
+    scaled = measured_in_units(SCALED, explainers.get(name))
     if name == "constant":
         assert not any(np.isfinite(scaled[key]).any() for key in scaled if key.startswith("maps/"))
     else:
