@@ -164,8 +164,8 @@ def test_settings_that_are_none(subject, settings, words):
 
 
 def test_the_gradient_of_the_real_network_foretells_on_every_seed(lite0, photos):
-    """On three photographs of 96 pixels, which allow no PASS: their number is all that is missing."""
-    model = keras.models.clone_model(lite0.model, input_tensors=keras.Input((96, 96, 3)))
+    """On three photographs of 64 pixels, which allow no PASS: their number is all that is missing."""
+    model = keras.models.clone_model(lite0.model, input_tensors=keras.Input((64, 64, 3)))
     model.set_weights(lite0.model.get_weights())
     network = lab.Network(model, preprocessing=lite0.preprocessing)
     inputs = network.preprocess(lab.photographs(["chelsea", "coffee", "grace_hopper"]).images)
@@ -176,5 +176,6 @@ def test_the_gradient_of_the_real_network_foretells_on_every_seed(lite0, photos)
         verdict = judge_with_controls([evidence], seed=seed).verdicts[0]
         assert verdict.finding == "FORETELLS" and "Fewer than" in verdict.why, verdict.sentence
     mirrored = turned(lambda maps: maps[:, :, ::-1])
-    wrong, _ = measure("derivative", mirrored, subject, seed=0, settings={"claimed": "slope", **few})
-    assert judge_with_controls([wrong], seed=0).verdicts[0].outcome == "FAIL"
+    claimed, step = {"claimed": "slope", **few}, {"prepared": evidence.settings["step"]}
+    wrong, _ = measure("derivative", mirrored, subject, seed=seed, settings=claimed, prepare=lambda: step)
+    assert judge_with_controls([wrong], seed=seed).verdicts[0].outcome == "FAIL"
