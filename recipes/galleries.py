@@ -303,11 +303,11 @@ def _mode_counts(pictures, facets):
     Returns:
         list of int, or of None for a single unit or facet.
     """
-    from sklearn.cluster import AgglomerativeClustering
-
     units = len(pictures.images) // facets
     if facets == 1 or units == 1:
         return [None] * units
+    from sklearn.cluster import AgglomerativeClustering
+
     flat = np.round(255 * pictures.images).astype("uint8")
     (rows,) = whiten([descriptors(flat)])
     distances = 1.0 - rows @ rows.T
