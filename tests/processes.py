@@ -3,6 +3,7 @@
 import atexit
 import concurrent.futures
 import contextlib
+import gc
 import multiprocessing
 import multiprocessing.forkserver
 import os
@@ -21,6 +22,19 @@ COMMAND = "import sys; from recipes.cli import main; main(sys.argv[1:])"
 FORKED_WORKERS = (
     "import multiprocessing; forks = multiprocessing.get_context('forkserver'); "
     "multiprocessing.get_context = lambda method: forks"
+)
+
+# What every run imports.
+MODULES = (
+    "recipes.cli",
+    "recipes.commands.run",
+    "recipes.session",
+    "recipes.runs",
+    "recipes.galleries",
+    "recipes.explanations",
+    "recipes.report.page",
+    "recipes.report.published",
+    "recipes.results",
 )
 
 
@@ -50,7 +64,7 @@ class Forked:
 
     def __init__(self, code, *words, cwd, env=None, start_new_session=False):
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["lab.environment", "recipes.cli", "recipes.session", "recipes.runs"])
+        context.set_forkserver_preload(["lab.environment", *MODULES])
         pipes = [context.Pipe(duplex=False) for _ in ("stdout", "stderr")]
         multiprocessing.forkserver.ensure_running()
         server = multiprocessing.forkserver._forkserver._forkserver_address
@@ -105,6 +119,8 @@ def _run_code(code, words, cwd, env, start_new_session, server, streams):
     sys.argv, sys.path[:0] = ["-c", *words], [""]
     # A new interpreter draws from a state of its own. Hashes stay those of the process that it is forked from.
     np.random.seed()
+    # Nor does the collector look through what was imported.
+    gc.freeze()
     # It may start processes itself, and these read no script of the tests.
     multiprocessing.process._parent_process = None
     # Where it forks, it does so from the same process, and imports nothing again.

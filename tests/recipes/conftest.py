@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import lab
 from recipes.cli import main
 from tests.shared_networks import shared_networks
 
@@ -57,13 +58,15 @@ def quick(small_file, tmp_path):
 def tiny(small_file, tmp_path_factory):
     """A recipe of some seconds, whose jobs need one another."""
     path = tmp_path_factory.mktemp("recipe") / "tiny.toml"
+    # Beside packaged photographs the natural images would be hundreds of their crops.
+    save_photographs(path.parent / "photos", "chelsea", "coffee")
     path.write_text(f"""
 name = "tiny"
 [model]
 source = "{small_file}"
 input_range = [-1, 1]
 [images]
-photographs = ["chelsea", "coffee"]
+folder = "{path.parent / "photos"}"
 [[gallery]]
 layer = "last"
 units = "0-3"
@@ -104,6 +107,13 @@ def chromium(tmp_path_factory):
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
     yield driver
     driver.quit()
+
+
+def save_photographs(folder, *names):
+    """Save photographs into a new folder, small."""
+    folder.mkdir()
+    for name, image in zip(names, lab.photographs(names).images, strict=True):
+        Image.fromarray(image).resize((96, 80)).save(folder / f"{name}.png")
 
 
 def write_quick_recipe(small_file, folder):

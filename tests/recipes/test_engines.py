@@ -393,20 +393,22 @@ def test_a_living_run_says_what_is_running(tmp_path, monkeypatch):
 
 
 def test_a_plan_lists_the_jobs_and_writes_nothing(command, recipe, tmp_path):
-    code, output, error = command("run", recipe, "--plan", "--json")
+    # So many gradients that their time is worth a measurement.
+    words = (recipe, "--set", "explain.options.smoothgrad.samples=100")
+    code, output, error = command("run", *words, "--plan", "--json")
     planned = json.loads(output)
     assert code == 0 and not (tmp_path / "artifacts").exists(), error
     assert {row["state"] for row in planned["jobs"]} == {"waiting"} and planned["seconds"] > 0
     needs = {row["key"]: row["needs"] for row in planned["jobs"]}
     assert set(needs["agreement"]) < set(needs) and planned["passes"] == sum(row["passes"] for row in planned["jobs"])
-    code, output, _ = command("run", recipe, "--json")
+    code, output, _ = command("run", *words, "--json")
     result = json.loads(output)
     assert result["run"] == planned["run"] and [row["key"] for row in result["jobs"]] == list(needs)
-    again = json.loads(command("run", recipe, "--plan", "--json", "--workers", 2)[1])
+    again = json.loads(command("run", *words, "--plan", "--json", "--workers", 2)[1])
     assert {row["state"] for row in again["jobs"]} == {"done"} and again["seconds"] == 0 and again["passes"] == 0
     kept = sum(path.stat().st_size for path in pathlib.Path(result["run"], "jobs").rglob("*") if path.is_file())
     assert again["bytes"] == kept and again["workers"] == 2
-    lines = command("run", recipe, "--plan")[1].splitlines()
+    lines = command("run", *words, "--plan")[1].splitlines()
     assert lines[-1].startswith(planned["run"]) and "0 of " in lines[-1] and "done" in lines[0]
     code, output, error = command("explain", "nowhere.png", "--plan")
     assert code == 2 and "nowhere.png" in error
