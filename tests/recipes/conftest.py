@@ -1,3 +1,4 @@
+import functools
 import os
 import shutil
 
@@ -7,6 +8,7 @@ import pytest
 from PIL import Image
 
 import lab
+from lab import data
 from recipes.cli import main
 from tests.shared_networks import shared_networks
 
@@ -17,6 +19,14 @@ BROWSER = next((name for name in ("chromium", "chromium-browser", "google-chrome
 def networks_of_commands():
     """A network that commands name alike is loaded once."""
     with shared_networks():
+        yield
+
+
+@pytest.fixture(scope="package", autouse=True)
+def few_crops():
+    """Natural images are the largest crops of the packaged photographs: a tenth of them all."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data, "crops", functools.partial(data.crops, parts=(1,)))
         yield
 
 
