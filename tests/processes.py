@@ -3,6 +3,7 @@
 import atexit
 import concurrent.futures
 import contextlib
+import functools
 import gc
 import multiprocessing
 import multiprocessing.forkserver
@@ -11,6 +12,7 @@ import pathlib
 import subprocess
 import sys
 import types
+from unittest import mock
 
 import numpy as np
 
@@ -19,10 +21,7 @@ from lab.remote import as_path
 ROOT = pathlib.Path(__file__).parent.parent
 COMMAND = "import sys; from recipes.cli import main; main(sys.argv[1:])"
 # Code to do `first`: processes of `--workers` are forked as well, and are no new interpreters.
-FORKED_WORKERS = (
-    "import multiprocessing; forks = multiprocessing.get_context('forkserver'); "
-    "multiprocessing.get_context = lambda method: forks"
-)
+FORKED_WORKERS = "from tests.processes import forked_workers; workers = forked_workers(); workers.__enter__()"
 
 # What every run imports.
 MODULES = (
@@ -56,6 +55,39 @@ def start_code(code, *words, cwd=ROOT, **options):
     return subprocess.Popen([sys.executable, "-c", code, *map(str, words)], cwd=cwd, **streams, **options)
 
 
+def _forks():
+    """The context of processes that are forked from one that has imported what every run imports."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["lab.environment", *MODULES])
+    return context
+
+
+@contextlib.contextmanager
+def forked_workers():
+    """While open, processes of `--workers` that this process starts are forked, and are no new interpreters."""
+    if sys.platform != "linux":
+        yield
+        return
+    forks, work = _forks(), functools.partial(_work_off, dict(os.environ))
+    context = multiprocessing.get_context
+    with (
+        mock.patch.object(
+            multiprocessing, "get_context", lambda method=None: forks if method == "spawn" else context(method)
+        ),
+        mock.patch("recipes.engines.processes.work_off", work),
+    ):
+        yield
+
+
+def _work_off(environment, connection, orders):
+    """Do jobs in the environment of the process that asked for them, and not of the one that it is forked from."""
+    from recipes.engines.worker import work_off
+
+    os.environ.clear()
+    os.environ.update(environment)
+    work_off(connection, orders)
+
+
 class Forked:
     """Python code in a process that is forked from one that has imported TensorFlow, and has computed nothing.
 
@@ -63,8 +95,7 @@ class Forked:
     """
 
     def __init__(self, code, *words, cwd, env=None, start_new_session=False):
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["lab.environment", *MODULES])
+        context = _forks()
         pipes = [context.Pipe(duplex=False) for _ in ("stdout", "stderr")]
         multiprocessing.forkserver.ensure_running()
         server = multiprocessing.forkserver._forkserver._forkserver_address

@@ -29,6 +29,7 @@ from recipes.cli import main
 from recipes.help import heading_of
 from sanity.audit import ladder
 from tests import attention_networks, audit_files, concept_files, own_data, text_networks
+from tests.processes import forked_workers
 from tests.shared_networks import shared_networks
 from tests.shortcut_pictures import noise
 
@@ -111,6 +112,13 @@ def page_commands():
 def networks():
     """The default network and the files of the folder are loaded once for all examples that name them."""
     with shared_networks():
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def workers():
+    """Interpreters are not what is tested here."""
+    with forked_workers():
         yield
 
 

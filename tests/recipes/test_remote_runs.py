@@ -21,7 +21,7 @@ from recipes.lock import RemoteLock, lock_path
 from recipes.sources import Sources
 from recipes.store import Store, encode
 from tests import s3_server
-from tests.processes import contents, start_run
+from tests.processes import FORKED_WORKERS, contents, start_run
 
 pytestmark = pytest.mark.skipif(
     bool(s3_server.MISSING), reason=f"needs {', '.join(s3_server.MISSING)}: pip install 'interpretability-lab[test]'"
@@ -58,7 +58,7 @@ def photos(tmp_path_factory):
 
 def start(recipe, out, *words):
     """Begin `lab run` in a process of its own: `subprocess.Popen`."""
-    return start_run(recipe, out, "--set", "threads=1", *words, first=SHORT_LOCK)
+    return start_run(recipe, out, "--set", "threads=1", *words, first=f"{SHORT_LOCK}; {FORKED_WORKERS}")
 
 
 def end(process):
