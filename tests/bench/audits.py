@@ -23,7 +23,7 @@ FACTORS = Row("importance of eight factors", "permutation_importance of scikit-l
 SHIFT = Row(f"four eyes on a shift, {DRAWS} exchanges", "permutation_test_score of scikit-learn", 1.0, "sklearn")
 
 
-@benchmarks.register(rows=(GAPS, FACTORS, SHIFT), repeats=3)
+@benchmarks.register(rows=(GAPS, FACTORS, SHIFT), repeats=9)
 def audits(network, repeats):
     """Audit: 2,220 rows in groups, 4,000 rows of eight factors, and 800 rows of thirty columns, which one ridge sees beside."""
     tasks = {**factor_tasks(), **shift_tasks()}
