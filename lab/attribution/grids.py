@@ -46,10 +46,8 @@ def rise(network, inputs, objective, *, samples=1000, cells=7, share=0.5, centre
     # Few masks at a time stay in the processor's cache, and all of them together would not fit into the memory.
     for start in range(0, samples, 8):
         part = slice(start, start + 8)
-        masks = enlarged_grids(
-            tf.constant(grids[part]), tf.constant(shifts[part].astype("int32")), tf.constant(extent, tf.int32)
-        )
-        masks = masks.numpy().astype("float64")
+        parts = (tf.constant(grids[part]), tf.constant(shifts[part], tf.int32), tf.constant(extent, tf.int32))
+        masks = enlarged_grids(*parts).numpy().astype("float64")
         total += np.tensordot(scores[:, part], masks, axes=1)
         # A mean score that is taken off moves with the masks' own mean.
         squares += np.tensordot(scores[:, part] ** 2, (masks - (share if centre else 0.0)) ** 2, axes=1)

@@ -263,6 +263,7 @@ class _Trainer:
         return tf.cond(tf.reduce_any(is_dead), lambda: self._missed(values, error, is_dead), lambda: 0.0)
 
     def _missed(self, values, error, is_dead):
+        """The share of the error that dead atoms leave, by its weight in the loss."""
         count = min(self.settings.atoms, max(self.settings.active, error.shape[1] // 2))
         codes = _largest(tf.where(is_dead, values, tf.reduce_min(values) - 1), count)
         rebuilt = tf.where(is_dead, codes, 0.0) @ self.values["decoder"]

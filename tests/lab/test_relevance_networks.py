@@ -18,13 +18,13 @@ PUBLISHED = {"weights": None, "input_shape": (SIDE, SIDE, 3), "classes": 4}
 
 
 def efficientnet():
-    """EfficientNetV2-B0 with one block a stage and two in the last, where the published one has up to eight."""
-    return EfficientNetV2(1.0, 0.2, SIDE, name="efficientnetv2-b0", **PUBLISHED)
+    """EfficientNetV2-B0 with one or two blocks a stage, where the published one has up to eight."""
+    return EfficientNetV2(1.0, 0.25, SIDE, name="efficientnetv2-b0", **PUBLISHED)
 
 
 def convnext():
-    """ConvNeXt-Tiny with one block a stage, where the published one has up to nine."""
-    return ConvNeXt([1, 1, 1, 1], [96, 192, 384, 768], default_size=SIDE, **PUBLISHED)
+    """ConvNeXt-Tiny with one or two blocks a stage, where the published one has up to nine."""
+    return ConvNeXt([2, 1, 1, 1], [96, 192, 384, 768], default_size=SIDE, **PUBLISHED)
 
 
 def vit():

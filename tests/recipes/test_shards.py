@@ -310,9 +310,7 @@ def test_processes_give_the_bytes_of_one(small_file, photos, tmp_path):
     (tmp_path / "shards.toml").write_text(RECIPE.format(model=small_file, photos=photos))
     files = []
     counts = ("1", "2")
-    recipe = tmp_path / "shards.toml"
-    # Elsewhere processes of `--workers` are forked. Here they are new interpreters, as users have them.
-    started = [start_run(recipe, tmp_path / count, "--workers", count) for count in counts]
+    started = [start_run(tmp_path / "shards.toml", tmp_path / count, "--workers", count) for count in counts]
     for count, run in zip(counts, started):
         _, error = run.communicate()
         assert run.returncode == 0, error
@@ -440,23 +438,28 @@ def test_what_cannot_be_done_in_shards_is_refused_in_one_line(command, small_fil
 
 
 GROWTH = """
-import json, resource, sys
+import resource, sys
 from recipes.cli import main
-for words in json.loads(sys.argv[1]):
-    try:
-        main(words)
-    except SystemExit as end:
-        assert end.code == 0
-    print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+try:
+    main(sys.argv[1:])
+except SystemExit as end:
+    assert end.code == 0
+print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 
-def peaks(*commands):
-    """The most memory that a new process took until the end of each of its commands: list of int, bytes."""
-    words = json.dumps([list(map(str, command)) for command in commands])
-    done = subprocess.run([sys.executable, "-c", GROWTH, words], stdout=subprocess.PIPE, text=True, cwd=ROOT)
-    assert done.returncode == 0
-    return [1024 * int(line.split()[-1]) for line in done.stdout.splitlines() if line.startswith("peak")]
+def start_growth(*words):
+    """Begin a command in a process of its own: `subprocess.Popen`."""
+    return subprocess.Popen(
+        [sys.executable, "-c", GROWTH, *map(str, words)], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
+
+
+def peak(process):
+    """The most memory that a command took: bytes."""
+    output, _ = process.communicate()
+    assert process.returncode == 0
+    return 1024 * int(output.split()[-1])
 
 
 @pytest.mark.slow
@@ -467,6 +470,6 @@ def test_ten_times_as_many_photographs_take_the_same_memory(tmp_path):
     keras.Sequential([*layers, keras.layers.Dense(5, activation="softmax")]).save(tmp_path / "net.keras")
     words = ("explain", photos, "--model", tmp_path / "net.keras", "--input-range", -1, 1, "--method", "gradient")
     words += ("--shard", 12, "--quiet")
-    few, many = peaks(*((*words, "--most", most, "--out", tmp_path / f"{most}") for most in (50, 500)))
+    few, many = (start_growth(*words, "--most", most, "--out", tmp_path / f"{most}") for most in (50, 500))
     # As the network takes them, 450 photographs have 88 MB, and their maps as much again.
-    assert many - few < 60e6
+    assert peak(many) - peak(few) < 60e6

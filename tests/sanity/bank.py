@@ -834,23 +834,21 @@ def by_masks(function):
 @by_masks
 def random_masks(ask, extent, rng):
     """The covariance of 256 smooth random masks with the score (after RISE, Petsiuk, Das, Saenko 2018)."""
-    masks = smooth_masks(rng, extent, 256)
+    masks = np.stack([smooth_mask(rng, extent) for _ in range(256)])
     scores = ask(masks)
     return np.tensordot(scores - scores.mean(), masks - masks.mean(axis=0), 1) / len(masks)
 
 
-def smooth_masks(rng, extent, count):
-    """Coarse grids of zeros and ones, each enlarged linearly and cut out at a random place: float64 [count, *extent]."""
+def smooth_mask(rng, extent):
+    """A coarse grid of zeros and ones, enlarged linearly and cut out at a random place."""
     coarse = [min(size, 6) for size in extent]
-    masks = 1.0 * (rng.random([count, *(cells + 1 for cells in coarse)]) < 0.5)
-    for axis, (size, cells) in enumerate(zip(extent, coarse), start=1):
-        width = -(-size // cells)
-        places = (rng.integers(width, size=(count, 1)) + np.arange(size)) / width
-        places = places.reshape(count, *(size if other == axis else 1 for other in range(1, masks.ndim)))
-        before, after = (np.minimum(ends(places).astype(int), cells) for ends in (np.floor, np.ceil))
-        low, high = (np.take_along_axis(masks, ends, axis) for ends in (before, after))
-        masks = low + (places - np.floor(places)) * (high - low)
-    return masks
+    cells = [-(-size // count) for size, count in zip(extent, coarse)]
+    zeros_and_ones = 1.0 * (rng.random([count + 1 for count in coarse]) < 0.5)
+    starts = [rng.integers(cell) for cell in cells]
+    places = np.meshgrid(
+        *((start + np.arange(size)) / cell for start, size, cell in zip(starts, extent, cells)), indexing="ij"
+    )
+    return ndimage.map_coordinates(zeros_and_ones, places, order=1, mode="nearest")
 
 
 @by_masks

